@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// ReBased's map: the square of <q~, k~>, where q~ and k~ are normalised and then given a learnable scale and shift.
+#ifndef LINATTN_FEATURE_REBASED_HPP
+#define LINATTN_FEATURE_REBASED_HPP
+
+#include <linattn/core/tensor_view.hpp>
+#include <linattn/feature/polynomial.hpp>
+
+#include <cmath>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+namespace linattn::inline LINATTN_ABI {
+
+/// What rebased normalises before gamma and beta: nothing; each head's row; or the rows of all heads of a token jointly.
+enum class normalize : std::uint8_t { none, layer_norm, layer_norm_all_heads };
+
+namespace detail {
+
+/// y = (x - mean) * rstd over `size` numbers, in place; returns rstd.
+template <class T>
+LINATTN_HOST_DEVICE T layer_norm_in_place(T* x, int size, double eps) {
+  using real = scalar_t<T>;
+  T const per_row = T(real(1) / static_cast<real>(size));
+  T sum = T(real(0));
+  for (int i = 0; i < size; ++i) {
+    sum = sum + x[i];
+  }
+  T const mean = sum * per_row;
+  T squares = T(real(0));
+  for (int i = 0; i < size; ++i) {
+    x[i] = x[i] - mean;
+    squares = squares + x[i] * x[i];
+  }
+  T const rstd = rsqrt(squares * per_row + T(static_cast<real>(eps)));
+  for (int i = 0; i < size; ++i) {
+    x[i] = x[i] * rstd;
+  }
+  return rstd;
+}
+
+/// grad, of the normalised row y, becomes the gradient of the row before it.
+template <class T>
+LINATTN_HOST_DEVICE void layer_norm_backward(T const* y, T rstd, T* grad, int size) {
+  using real = scalar_t<T>;
+  T const per_row = T(real(1) / static_cast<real>(size));
+  T sum = T(real(0));
+  T dot = T(real(0));
+  for (int i = 0; i < size; ++i) {
+    sum = sum + grad[i];
+    dot = dot + grad[i] * y[i];
+  }
+  T const mean = sum * per_row;
+  T const along = dot * per_row;
+  for (int i = 0; i < size; ++i) {
+    grad[i] = (grad[i] - mean - y[i] * along) * rstd;
+  }
+}
+
+}  // namespace detail
+
+/// x' = (gamma * norm(x) + beta) * sqrt(scale), score(s) = s^2: d (d + 1) / 2 packed features (136 at d = 16).
+/// Shapes   each parameter (head_dim), shared by all heads, or (heads, head_dim); an absent one is gamma = 1, beta = 0;
+///          with rank 2, gamma_k and beta_k have the key heads. q and k share parameters when given the same views.
+/// Source   ReBased, arXiv:2402.10644; with normalize::none, or without parameters, it is the paper's ablations.
+template <int HeadDim, normalize Norm = normalize::layer_norm, std::floating_point Parameter = float>
+struct rebased {
+  static_assert(HeadDim >= 1, "linattn::rebased: head_dim below 1; a positive head_dim; name the size of a row");
+  using packed = detail::packed_polynomial<HeadDim, std::ratio<0>, std::ratio<0>, std::ratio<1>>;
+  static constexpr char const* name = Norm == normalize::none         ? "rebased/none"
+                                      : Norm == normalize::layer_norm ? "rebased/layer_norm"
+                                                                      : "rebased/layer_norm_all_heads";
+  static constexpr int head_dim = HeadDim;
+  static constexpr int feature_dim = packed::feature_dim;
+  static constexpr bool all_heads = Norm == normalize::layer_norm_all_heads;
+  static constexpr double c0 = 0, c1 = 0, c2 = 1;
+
+  struct parameter_set {
+    parameter_view<Parameter const> gamma_q{}, beta_q{}, gamma_k{}, beta_k{};
+  };
+  /// Where the gradients of the parameters are added; an absent view is not wanted.
+  struct gradients {
+    parameter_view<Parameter> gamma_q{}, beta_q{}, gamma_k{}, beta_k{};
+  };
+
+  parameter_set parameters{};
+  double scale = 1.0 / detail::constexpr_sqrt(HeadDim);
+  double layer_norm_eps = 1e-5;
+
+  /// `head` is the head of the row x, or the number of heads whose rows follow at x if all_heads.
+  template <class T>
+  LINATTN_HOST_DEVICE void prepare(T* x, role r, int head) const {
+    using real = detail::scalar_t<T>;
+    int const rows = all_heads ? head : 1;
+    if constexpr (Norm != normalize::none) {
+      detail::layer_norm_in_place(x, rows * HeadDim, layer_norm_eps);
+    }
+    T const root = T(std::sqrt(static_cast<real>(scale)));
+    for (int row = 0; row < rows; ++row, x += HeadDim) {
+      int const h = all_heads ? row : head;
+      for (int i = 0; i < HeadDim; ++i) {
+        x[i] = (x[i] * T(gamma<real>(r, h, i)) + T(beta<real>(r, h, i))) * root;
+      }
+    }
+  }
+  template <class T>
+  LINATTN_HOST_DEVICE T score(T s) const {
+    return s * s;
+  }
+  template <class T>
+  LINATTN_HOST_DEVICE T feature(T const* x, int n) const {
+    return packed::feature(x, n);
+  }
+  template <class T>
+  LINATTN_HOST_DEVICE T score_grad(T s) const {
+    return s + s;
+  }
+  template <class T>
+  LINATTN_HOST_DEVICE void feature_backward(T const* x, int n, T g, T* grad) const {
+    packed::feature_backward(x, n, g, grad);
+  }
+
+  /// Partial sums of a head: head_dim numbers for gamma, then head_dim for beta.
+  static constexpr int gradient_size = 2 * HeadDim;
+
+  template <class T>
+  LINATTN_HOST_DEVICE void prepare_backward(T const* x, T* grad, role r, int head, T* partial) const {
+    if constexpr (all_heads) {
+      // The rows of all heads: too many for the stack, so the statistics are taken again and the rows are not copied.
+      prepare_backward_all_heads(x, grad, r, head, partial);
+    } else {
+      using real = detail::scalar_t<T>;
+      T const root = T(std::sqrt(static_cast<real>(scale)));
+      T y[std::size_t{HeadDim}];
+      for (int i = 0; i < HeadDim; ++i) {
+        y[i] = x[i];
+      }
+      T rstd = T(real(1));
+      if constexpr (Norm == normalize::layer_norm) {
+        rstd = detail::layer_norm_in_place(y, HeadDim, layer_norm_eps);
+      }
+      for (int i = 0; i < HeadDim; ++i) {
+        T const g = grad[i] * root;
+        partial[i] = partial[i] + g * y[i];
+        partial[HeadDim + i] = partial[HeadDim + i] + g;
+        grad[i] = g * T(gamma<real>(r, head, i));
+      }
+      if constexpr (Norm == normalize::layer_norm) {
+        detail::layer_norm_backward(y, rstd, grad, HeadDim);
+      }
+    }
+  }
+
+  /// Adds finished sums to the user's views: head by head, or all heads to the one row of a rank-1 view.
+  template <class T>
+  void accumulate(gradients const& grads, role r, int head, T const* partial) const {
+    auto const& to_gamma = r == role::query ? grads.gamma_q : grads.gamma_k;
+    auto const& to_beta = r == role::query ? grads.beta_q : grads.beta_k;
+    for (int i = 0; i < HeadDim; ++i) {
+      if (to_gamma.present()) {
+        to_gamma(head, i) += static_cast<Parameter>(partial[i]);
+      }
+      if (to_beta.present()) {
+        to_beta(head, i) += static_cast<Parameter>(partial[HeadDim + i]);
+      }
+    }
+  }
+
+  void check(diagnostic& report, std::int64_t heads, std::int64_t kv_heads) const noexcept {
+    detail::check_scale(report, scale);
+    if (!(layer_norm_eps >= 0 && layer_norm_eps <= 1e300)) {
+      report.fail("layer_norm_eps is negative or not finite; accepted are finite values from 0 on; use 1e-5");
+    }
+    check_one(report, "gamma_q", parameters.gamma_q, heads);
+    check_one(report, "beta_q", parameters.beta_q, heads);
+    check_one(report, "gamma_k", parameters.gamma_k, kv_heads);
+    check_one(report, "beta_k", parameters.beta_k, kv_heads);
+  }
+
+  void check_gradients(gradients const& grads, diagnostic& report, std::int64_t heads,
+                       std::int64_t kv_heads) const noexcept {
+    check_pair(report, "gamma_q", parameters.gamma_q, grads.gamma_q, heads);
+    check_pair(report, "beta_q", parameters.beta_q, grads.beta_q, heads);
+    check_pair(report, "gamma_k", parameters.gamma_k, grads.gamma_k, kv_heads);
+    check_pair(report, "beta_k", parameters.beta_k, grads.beta_k, kv_heads);
+  }
+
+ private:
+  template <class Real>
+  LINATTN_HOST_DEVICE Real gamma(role r, int head, int i) const {
+    auto const& view = r == role::query ? parameters.gamma_q : parameters.gamma_k;
+    return view.present() ? static_cast<Real>(view(head, i)) : Real(1);
+  }
+  template <class Real>
+  LINATTN_HOST_DEVICE Real beta(role r, int head, int i) const {
+    auto const& view = r == role::query ? parameters.beta_q : parameters.beta_k;
+    return view.present() ? static_cast<Real>(view(head, i)) : Real(0);
+  }
+
+  template <class T>
+  LINATTN_HOST_DEVICE void prepare_backward_all_heads(T const* x, T* grad, role r, int heads, T* partial) const {
+    using real = detail::scalar_t<T>;
+    int const size = heads * HeadDim;
+    T const root = T(std::sqrt(static_cast<real>(scale)));
+    T const per_row = T(real(1) / static_cast<real>(size));
+    T sum = T(real(0));
+    for (int i = 0; i < size; ++i) {
+      sum = sum + x[i];
+    }
+    T const mean = sum * per_row;
+    T squares = T(real(0));
+    for (int i = 0; i < size; ++i) {
+      squares = squares + (x[i] - mean) * (x[i] - mean);
+    }
+    T const rstd = rsqrt(squares * per_row + T(static_cast<real>(layer_norm_eps)));
+    T grad_sum = T(real(0));
+    T grad_dot = T(real(0));
+    for (int row = 0; row < heads; ++row) {
+      T* const sums = partial + row * gradient_size;
+      for (int i = 0; i < HeadDim; ++i) {
+        int const at = row * HeadDim + i;
+        T const y = (x[at] - mean) * rstd;
+        T const g = grad[at] * root;
+        sums[i] = sums[i] + g * y;
+        sums[HeadDim + i] = sums[HeadDim + i] + g;
+        grad[at] = g * T(gamma<real>(r, row, i));
+        grad_sum = grad_sum + grad[at];
+        grad_dot = grad_dot + grad[at] * y;
+      }
+    }
+    for (int i = 0; i < size; ++i) {
+      grad[i] = (grad[i] - grad_sum * per_row - (x[i] - mean) * rstd * (grad_dot * per_row)) * rstd;
+    }
+  }
+
+  template <class T>
+  static bool check_one(diagnostic& report, char const* what, parameter_view<T> const& view,
+                        std::int64_t heads) noexcept {
+    if (view.present() && view.size != HeadDim) {
+      return report.fail(what, " has ", view.size, " channels; the map's head_dim is ", HeadDim,
+                         "; pass a view of shape (head_dim) or (heads, head_dim)");
+    }
+    if (view.present() && view.heads != 0 && view.heads != heads) {
+      return report.fail(what, " has ", view.heads, " heads; accepted are ", heads,
+                         " heads, or a view of rank 1 that all heads share; pass one row a head");
+    }
+    return true;
+  }
+
+  static void check_pair(diagnostic& report, char const* what, parameter_view<Parameter const> const& parameter,
+                         parameter_view<Parameter> const& grad, std::int64_t heads) noexcept {
+    if (!grad.present() || !check_one(report, what, grad, heads)) {
+      return;
+    }
+    if (parameter.present() && (parameter.heads == 0) != (grad.heads == 0)) {
+      report.fail("the gradient of ", what, " has rank ", grad.heads == 0 ? 1 : 2, "; its parameter has rank ",
+                  parameter.heads == 0 ? 1 : 2, "; give both the same shape");
+    }
+    if (grad.stride == 0 || (grad.heads > 1 && grad.head_stride == 0)) {
+      report.fail("the gradient of ", what, " has a stride of 0; outputs need distinct elements",
+                  "; pass a view of rank 1 to sum over the heads");
+    }
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI
+
+#endif

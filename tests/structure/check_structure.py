@@ -15,15 +15,15 @@ import tempfile
 LAYERS = {
     "core": 0, "simt": 0, "version.hpp": 0,
     "feature": 1, "normalizer": 1, "strategy": 1,
-    "attention.hpp": 2, "state.hpp": 2, "tuning": 2,
+    "attention.hpp": 2, "state.hpp": 2, "state_io.hpp": 2, "state_order.hpp": 2, "validate.hpp": 2, "tuning": 2,
     "cpu": 3, "cuda": 3,
     "forward.hpp": 4, "step.hpp": 4, "backward.hpp": 4, "dispatch.hpp": 4,
     "linattn.hpp": 5, "cuda.cuh": 5,
 }
 PEERS = {
     ("core", "version.hpp"), ("simt", "core"), ("simt", "version.hpp"),
-    ("attention.hpp", "state.hpp"), ("state.hpp", "attention.hpp"), ("attention.hpp", "tuning"),
-    ("step.hpp", "forward.hpp"), ("backward.hpp", "forward.hpp"), ("cuda.cuh", "linattn.hpp"),
+    ("attention.hpp", "state.hpp"), ("state_io.hpp", "state.hpp"), ("state_order.hpp", "state.hpp"),
+    ("validate.hpp", "attention.hpp"), ("validate.hpp", "state.hpp"), ("cuda.cuh", "linattn.hpp"),
 }
 # The verbs know core/engine.hpp and never a backend, although the backends lie below them.
 FORBIDDEN = {(verb, backend) for verb in ("forward.hpp", "step.hpp", "backward.hpp", "dispatch.hpp")

@@ -10,7 +10,7 @@ option(LINATTN_WERROR "Warnings are errors in linattn's own translation units" O
 option(LINATTN_NATIVE "Compile tests, benchmarks and examples for this machine's instruction set" ON)
 set(LINATTN_SANITIZE "" CACHE STRING "Sanitizers for tests: empty, 'address,undefined' or 'thread'")
 set_property(CACHE LINATTN_SANITIZE PROPERTY STRINGS "" "address,undefined" "thread")
-set(LINATTN_TEST_PREFIX "" CACHE STRING "Put before every ctest name, so that several build folders share one ctest run")
+set(LINATTN_TEST_PREFIX "" CACHE STRING "Put before every ctest name: several build folders can share a ctest run")
 
 # A developer who names no build type wants speed: the engine at -O0 is a hundred times slower.
 get_property(_linattn_multi_config GLOBAL PROPERTY GENERATOR_IS_MULTI_CONFIG)
@@ -53,7 +53,7 @@ function(linattn_add_test)
     message(FATAL_ERROR "linattn_add_test: got '${ARGN}'; needs NAME and SOURCES, takes LABELS, LINK and TIMEOUT")
   endif()
   if(NOT arg_NAME MATCHES "^[a-z0-9_]+(\\.[a-z0-9_]+)*$")
-    message(FATAL_ERROR "linattn_add_test: NAME is '${arg_NAME}'; use lower case words joined by dots, as core.dispatch")
+    message(FATAL_ERROR "linattn_add_test: NAME is '${arg_NAME}'; use lower case words and dots, as core.dispatch")
   endif()
   if(LINATTN_SANITIZE STREQUAL "thread" AND NOT "threads" IN_LIST arg_LABELS)
     return()

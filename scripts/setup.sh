@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # Install what is missing on Debian: scripts/setup.sh [demo|text|test|all]   (default: all)
-#   demo  a compiler, CMake, Ninja and Eigen: enough for scripts/demo.sh
+#   demo  a compiler, CMake, Ninja, Eigen and bzip2: enough for scripts/demo.sh
 #   text  the King James text that the demo trains on by default
 #   test  what scripts/test.sh needs besides
 # Silent when nothing is missing. Needs root or sudo only when something is.
 set -euo pipefail
 
-demo=(g++ cmake ninja-build libeigen3-dev)
+demo=(g++ cmake ninja-build libeigen3-dev bzip2)
 text=(bible-kjv)
-tests=(g++ cmake ninja-build libeigen3-dev clang libclang-rt-dev doctest-dev libbenchmark-dev pkg-config python3)
+tests=(g++ cmake ninja-build libeigen3-dev bzip2 clang libclang-rt-dev doctest-dev libbenchmark-dev pkg-config python3)
 
 case "${1:-all}" in
   demo) wanted=("${demo[@]}") ;;

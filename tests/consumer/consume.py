@@ -97,8 +97,8 @@ class Consumer:
         (self.work / "linattn").rename(self.work / "linattn-source")
         (self.work / "prefix").rename(self.work / "moved")
         shipped = {path.relative_to(self.root / "include") for path in (self.root / "include").rglob("*.[hc][pu][ph]")}
-        installed = {path.relative_to(self.work / "moved/include") for path in (self.work / "moved/include").rglob("*.*")
-                     if path.is_file()}
+        prefix = self.work / "moved/include"
+        installed = {path.relative_to(prefix) for path in prefix.rglob("*.*") if path.is_file()}
         if shipped != installed:
             fail(f"installed headers differ from include/: {sorted(map(str, shipped ^ installed))}")
 

@@ -19,13 +19,11 @@ class AmalgamationError(Exception):
     pass
 
 
-def expand(root, name, seen, stack=()):
+def expand(root, name, seen, includer="the command line"):
     """The lines of header `name` with its linattn includes expanded; adds what it pasted to `seen`."""
-    if name in stack:
-        raise AmalgamationError(f"include cycle: {' -> '.join((*stack, name))}")
     path = root / name
     if not path.is_file():
-        raise AmalgamationError(f"{stack[-1] if stack else 'command line'} includes {name}, which does not exist")
+        raise AmalgamationError(f"{includer} asks for {name}, which does not exist")
     seen.add(name)
     lines = []
     depth = 0
@@ -40,7 +38,7 @@ def expand(root, name, seen, stack=()):
             # Depth 1 is the include guard. What stands deeper may be compiled away, so it does not count as pasted:
             # a later unconditional include must bring the text again (the guards drop the second copy).
             known = seen if depth <= 1 else set(seen)
-            lines += expand(root, include[1], known, (*stack, name))
+            lines += expand(root, include[1], known, name)
     return lines
 
 

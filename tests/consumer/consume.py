@@ -192,6 +192,21 @@ class Consumer:
         lines = self.run("nm", "--demangle", "--defined-only", unit).splitlines()
         return {line.split(" ", 2)[2] for line in lines if line.split(" ", 2)[1] in "WV"}
 
+    def each_instruction_set(self):
+        """Every vector width of the engine that this machine can run, and the code for compilers without vectors."""
+        builds = [("portable", ["-DLINATTN_NO_VECTOR_EXTENSIONS"], "")]
+        if platform.machine() in ("x86_64", "AMD64"):
+            builds += [("sse2", ["-march=x86-64"], "sse2"), ("avx2", ["-march=x86-64-v3"], "avx2"),
+                       ("avx512", ["-march=x86-64-v4"], "avx512f")]
+        cpu_flags = set(pathlib.Path("/proc/cpuinfo").read_text().split())
+        for name, flags, needed in builds:
+            self.compile("-Ilinattn/include", *flags, "app.cpp", "-o", name)
+            if needed and needed not in cpu_flags:
+                print(f"{name}: compiled; this machine cannot run it")
+                continue
+            print(name, end=": ")
+            self.check(f"./{name}")
+
     def no_exceptions(self):
         self.compile("-Ilinattn/include", "-fno-exceptions", "-fno-rtti", "app.cpp", "-o", "app")
         self.check()

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The command line: what it accepts and where it ends up. Not a general parser.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "support/model.hpp"
+
+namespace example {
+
+/// A message for the user, on one line.
+struct usage_error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct options {
+  std::string file;
+  model_settings model{.blocks = "cacaca", .width = 192, .heads = 6, .value_dim = 32, .taps = 4};
+  double seconds = 140;  // of training; the schedule of the learning rate fits itself to it
+  int steps = 0;         // if not 0: this many steps instead, the same whatever the machine's speed
+  int time = 256;        // length of a training window
+  int batch = 12;        // windows a step
+  float rate = 6e-3F;    // peak learning rate
+  int threads = 2;
+  unsigned seed = 1;
+  std::string prompt = "In the beginning ";
+  int generate = 400;
+  float temperature = 0.7F;
+  bool smoke = false;
+  bool check_gradients = false;
+  bool help = false;
+};
+
+/// Throws usage_error: what was wrong, and what is accepted.
+options parse_options(int count, char const* const* arguments);
+std::string usage();
+
+}  // namespace example

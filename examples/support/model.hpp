@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The model of the examples: embedding, pre-norm residual blocks (short convolutions and linear attentions), a final
+// norm, logits through the transposed embedding. There is no position embedding: order comes from the convolutions and
+// the causal mask. Holds parameters; activations are in a workspace, one per thread at work, and the past of a text is
+// in a decoder_state.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layers.hpp"
+#include "mixer.hpp"
+
+namespace example {
+
+struct model_settings {
+  std::string kernel = "rebased";
+  /// One letter a block: 'c' a convolution mixer, 'a' an attention mixer.
+  std::string blocks = "caca";
+  int vocabulary = 256;
+  int width = 128;
+  int heads = 4;
+  int value_dim = 32;
+  int taps = 3;
+  unsigned seed = 1;
+};
+
+/// Activations of one forward, kept for its backward; reused from step to step, so that nothing is allocated in the
+/// loop.
+struct workspace {
+  std::vector<std::vector<float>> residual;    // the input of each block, and of the final norm
+  std::vector<std::vector<float>> normal;      // each LayerNorm's output
+  std::vector<std::vector<float>> statistics;  // each LayerNorm's mean and 1 / deviation
+  std::vector<std::vector<float>> saved;       // each mixer's own
+  std::vector<float> logits, grad_residual, grad_normal, scratch;
+};
+
+/// What the model remembers of the text so far: one state a mixer. Its size does not grow with the text.
+using decoder_state = std::vector<std::unique_ptr<mixer_state>>;
+
+class model {
+ public:
+  explicit model(model_settings settings);
+
+  parameter_set& parameters() { return parameters_; }
+  parameter_set const& parameters() const { return parameters_; }
+  model_settings const& settings() const { return settings_; }
+
+  /// Logits of every position, (batch, time, vocabulary), in the workspace. With `final_state` this is a prefill.
+  float* forward(sequence_shape shape, std::span<int const> tokens, workspace& work,
+                 decoder_state* final_state = nullptr) const;
+
+  /// The summed cross-entropy of `targets`; adds the gradient of `scale` times it.
+  double loss_and_gradient(sequence_shape shape, std::span<int const> tokens, std::span<int const> targets, float scale,
+                           workspace& work, std::span<float> gradients) const;
+
+  decoder_state make_state(int batch) const;
+  /// One token of each sequence in, the logits of the next out.
+  float* step(std::span<int const> tokens, decoder_state& state, workspace& work) const;
+
+ private:
+  struct block {
+    layer_norm norm;
+    std::unique_ptr<mixer> mix;
+  };
+  void prepare(sequence_shape shape, workspace& work) const;
+
+  model_settings settings_;
+  parameter_set parameters_;
+  embedding embedding_;
+  std::vector<block> blocks_;
+  layer_norm final_norm_;
+};
+
+}  // namespace example

@@ -38,9 +38,9 @@ constexpr double constexpr_sqrt(double x) noexcept {
 /// a * b, or the largest value when that overflows: sizes saturate, so that a later check can refuse them.
 LINATTN_HOST_DEVICE constexpr std::int64_t saturating_multiply(std::int64_t a, std::int64_t b) noexcept {
   constexpr std::int64_t largest = (std::numeric_limits<std::int64_t>::max)();
-  std::int64_t const positive_a = a < 0 ? -(a + 1) : a;
-  std::int64_t const positive_b = b < 0 ? -(b + 1) : b;
-  if (positive_b != 0 && positive_a >= largest / (positive_b + 1)) {
+  std::uint64_t const size_a = a < 0 ? 0 - static_cast<std::uint64_t>(a) : static_cast<std::uint64_t>(a);
+  std::uint64_t const size_b = b < 0 ? 0 - static_cast<std::uint64_t>(b) : static_cast<std::uint64_t>(b);
+  if (size_b != 0 && size_a > static_cast<std::uint64_t>(largest) / size_b) {
     return largest;
   }
   return a * b;

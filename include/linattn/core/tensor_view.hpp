@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 namespace linattn::inline LINATTN_ABI {
 
@@ -65,7 +66,8 @@ struct tensor_view {
       : tensor_view(other.data, other.extents, other.strides) {}
 
   template <detail::MdspanLike M>
-    requires(static_cast<std::size_t>(M::rank()) == Rank)
+    requires(static_cast<std::size_t>(M::rank()) == Rank &&
+             std::is_convertible_v<decltype(std::declval<M const&>().data_handle()), T*>)
   LINATTN_HOST_DEVICE constexpr tensor_view(M const& m) : data(m.data_handle()) {
     for (int i = 0; i < rank; ++i) {
       auto const index = static_cast<std::size_t>(i);

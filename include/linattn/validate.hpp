@@ -61,11 +61,12 @@ inline bool check_inputs(diagnostic& report, erased_view const& q, erased_view c
   return true;
 }
 
-/// An output of the given extents: its own memory, no overlap with any of `others`.
+/// An output of the given extents: its own memory, no overlap with any of `others`. Rows are contiguous; what has one
+/// number a row (rank 3) may have any strides.
 template <std::size_t Count>
 bool check_result(diagnostic& report, erased_view const& view, std::int64_t const* expected, char const* description,
                   std::array<erased_view, Count> const& others) noexcept {
-  if (!check_view(report, view) || !check_extents(report, view, expected, description) ||
+  if (!check_view(report, view, view.rank == 4) || !check_extents(report, view, expected, description) ||
       !check_output(report, view)) {
     return false;
   }
@@ -124,6 +125,14 @@ bool check_state_output(diagnostic& report, char const* kv_name, char const* k_s
     }
   }
   return true;
+}
+
+/// An output shares no memory with a state that is read.
+template <class Map, class Real>
+bool check_apart(diagnostic& report, erased_view const& output, char const* kv_name, char const* k_sum_name,
+                 state_view<Map, Real> const& state) noexcept {
+  return check_disjoint(report, output, erase(kv_name, state.kv)) &&
+         check_disjoint(report, output, erase(k_sum_name, state.k_sum));
 }
 
 /// The states are the same memory, element by element (in place), or share none.
@@ -198,10 +207,11 @@ template <class Map, class S, class N, class E>
     return report;
   }
   if (args.initial_state.present()) {
-    auto const state = detail::erase("initial_state.kv", args.initial_state.kv);
-    if (!detail::check_state(report, "initial_state.kv", "initial_state.k_sum", args.initial_state, shape,
-                             N::needs_denominator) ||
-        !detail::check_disjoint(report, out, state)) {
+    char const* const kv_name = "initial_state.kv";
+    char const* const k_sum_name = "initial_state.k_sum";
+    if (!detail::check_state(report, kv_name, k_sum_name, args.initial_state, shape, N::needs_denominator) ||
+        !detail::check_apart(report, out, kv_name, k_sum_name, args.initial_state) ||
+        !detail::check_apart(report, denominator, kv_name, k_sum_name, args.initial_state)) {
       return report;
     }
   }
@@ -275,7 +285,7 @@ template <DifferentiableFeatureMap Map, class S, class N, class E>
                              !detail::check_extents(report, out, rows, "(batch, heads, time, value_dim)"))) {
     return report;
   }
-  if (args.denominator.present() && (!detail::check_view(report, denominator) ||
+  if (args.denominator.present() && (!detail::check_view(report, denominator, false) ||
                                      !detail::check_extents(report, denominator, rows, "(batch, heads, time)"))) {
     return report;
   }
@@ -300,9 +310,18 @@ template <DifferentiableFeatureMap Map, class S, class N, class E>
                            false)) {
     return report;
   }
+  for (auto const& grad : {grad_q, grad_k, grad_v}) {
+    if (!detail::check_apart(report, grad, "initial_state.kv", "initial_state.k_sum", args.initial_state) ||
+        !detail::check_apart(report, grad, "grad_final_state.kv", "grad_final_state.k_sum", args.grad_final_state)) {
+      return report;
+    }
+  }
+  auto const kv = detail::erase("initial_state.kv", args.initial_state.kv);
+  auto const k_sum = detail::erase("initial_state.k_sum", args.initial_state.k_sum);
   if (args.grad_initial_state.present() &&
       detail::check_state_output(report, "grad_initial_state.kv", "grad_initial_state.k_sum", args.grad_initial_state,
-                                 shape, false, std::array{q, k, v, grad_out, grad_q, grad_k, grad_v}) &&
+                                 shape, false, std::array{q, k, v, grad_out, out, denominator, grad_q, grad_k, grad_v,
+                                                          kv, k_sum}) &&
       args.grad_final_state.present()) {
     detail::check_in_place(report, args.grad_final_state, args.grad_initial_state, "grad_final_state",
                            "grad_initial_state");

@@ -43,6 +43,7 @@ struct cubic {
   static constexpr int head_dim = HeadDim;
   static constexpr int feature_dim = HeadDim * HeadDim * HeadDim;
   static constexpr bool all_heads = false;
+  static constexpr bool vectorized = false;
   static constexpr int gradient_size = 0;
   using gradients = linattn::no_gradients;
 

@@ -25,11 +25,14 @@ struct no_gradients {};
 ///   score(s)                the weight of a pair, from s = <q', k'>.
 ///   feature(x', n)          the n-th coordinate of phi(x'), 0 <= n < feature_dim.
 ///   check(report, heads, kv_heads)  reports bad run-time parameters.
+///   vectorized              whether prepare and prepare_backward are templates that also take vectors of rows, one lane
+///                           a token: a CPU engine is then faster.
 template <class M>
 concept FeatureMap = std::is_trivially_copyable_v<M> && (M::head_dim > 0) && (M::feature_dim > 0) &&
     requires(M const& map, float* x, float const* prepared, float s, int n, int head, diagnostic& report,
              std::int64_t heads) {
       { M::all_heads } -> std::convertible_to<bool>;
+      { M::vectorized } -> std::convertible_to<bool>;
       { M::name } -> std::convertible_to<char const*>;
       { map.prepare(x, role::query, head) } -> std::same_as<void>;
       { map.score(s) } -> std::same_as<float>;
@@ -37,9 +40,10 @@ concept FeatureMap = std::is_trivially_copyable_v<M> && (M::head_dim > 0) && (M:
       { map.check(report, heads, heads) } noexcept -> std::same_as<void>;
     };
 
-/// A map whose score is c0 + c1 s + c2 s^2, with packed features: a backend may expand them in registers.
+/// A map whose score is c0 + c1 s + c2 s^2 and whose features are M::packed (feature/packed_features.hpp): a backend
+/// takes score and features from there, in registers, instead of calling the hooks.
 template <class M>
-concept PolynomialMap = FeatureMap<M> && requires {
+concept PolynomialMap = FeatureMap<M> && (M::feature_dim == M::packed::feature_dim) && requires {
   { M::c0 } -> std::convertible_to<double>;
   { M::c1 } -> std::convertible_to<double>;
   { M::c2 } -> std::convertible_to<double>;

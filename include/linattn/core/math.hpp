@@ -50,13 +50,13 @@ constexpr std::int64_t round_up(std::int64_t value, std::int64_t multiple) noexc
   return (value + multiple - 1) / multiple * multiple;
 }
 
-}  // namespace detail
-
 /// 1 / sqrt(x).
 template <std::floating_point Real>
 LINATTN_HOST_DEVICE Real rsqrt(Real x) noexcept {
   return Real(1) / std::sqrt(x);
 }
+
+}  // namespace detail
 
 }  // namespace linattn::inline LINATTN_ABI
 

@@ -7,6 +7,7 @@
 #include <linattn/core/concepts.hpp>
 #include <linattn/core/config.hpp>
 #include <linattn/core/error.hpp>
+#include <linattn/feature/packed_features.hpp>
 
 #include <cstdint>
 
@@ -19,6 +20,8 @@ struct elementwise_map {
   static constexpr int head_dim = HeadDim;
   static constexpr int feature_dim = HeadDim;
   static constexpr bool all_heads = false;
+  static constexpr bool vectorized = false;
+  using packed = detail::packed_polynomial<HeadDim, std::ratio<0>, std::ratio<1>, std::ratio<0>>;
   static constexpr double c0 = 0, c1 = 1, c2 = 0;
 
   template <class T>

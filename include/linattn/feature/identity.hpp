@@ -11,6 +11,7 @@ namespace linattn::inline LINATTN_ABI {
 template <int HeadDim>
 struct identity : elementwise_map<HeadDim> {
   static constexpr char const* name = "identity";
+  static constexpr bool vectorized = true;
 
   template <class T>
   LINATTN_HOST_DEVICE void prepare(T* /*x*/, role, int /*head*/) const {}

@@ -73,6 +73,7 @@ struct rebased {
                                                                       : "rebased/layer_norm_all_heads";
   static constexpr int head_dim = HeadDim;
   static constexpr int feature_dim = packed::feature_dim;
+  static constexpr bool vectorized = true;
   static constexpr bool all_heads = Norm == normalize::layer_norm_all_heads;
   static constexpr double c0 = 0, c1 = 0, c2 = 1;
 
@@ -213,6 +214,7 @@ struct rebased {
     for (int i = 0; i < size; ++i) {
       squares = squares + (x[i] - mean) * (x[i] - mean);
     }
+    using detail::rsqrt;  // and, by argument, that of vectors
     T const rstd = rsqrt(squares * per_row + T(static_cast<real>(layer_norm_eps)));
     T grad_sum = T(real(0));
     T grad_dot = T(real(0));

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One token through a state in place: S += phi(k) v^T, out = phi(q)^T S. What step() does, and the recurrent form's
+// forward at every token.
+#ifndef LINATTN_CPU_DECODE_HPP
+#define LINATTN_CPU_DECODE_HPP
+
+#include <linattn/core/concepts.hpp>
+#include <linattn/cpu/executor.hpp>
+#include <linattn/cpu/pass.hpp>
+#include <linattn/cpu/problem.hpp>
+#include <linattn/cpu/rows.hpp>
+#include <linattn/cpu/simd.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
+
+/// phi[n] = feature(x, n) for one row.
+template <class Map, class Real>
+void feature_row(Map const& map, Real const* x, Real* phi) {
+  for (int n = 0; n < Map::feature_dim; ++n) {
+    if constexpr (PolynomialMap<Map>) {
+      phi[n] = Map::packed::feature(x, n);
+    } else {
+      phi[n] = map.feature(x, n);
+    }
+  }
+}
+
+/// Where one token's state lies, and what is read and added: columns [begin, end) of the values.
+template <class Real>
+struct token_update {
+  state_slot<Real> slot;
+  int features = 0;
+  int begin = 0;
+  int end = 0;
+  Real const* phi_k = nullptr;  // [features]
+  Real const* phi_q = nullptr;  // [group][features]
+  Real const* v = nullptr;      // the whole row
+  Real* out = nullptr;          // [group][out_stride], unnormalised
+  std::ptrdiff_t out_stride = 0;
+  int group = 0;
+};
+
+/// A block of columns, rows of the state contiguous: the state is read and written once for the first query; the
+/// others of the group read the block again, from the cache.
+template <std::size_t Vectors, class Real>
+LINATTN_ALWAYS_INLINE void update_columns(token_update<Real> const& u, int column) {
+  using vector = simd<Real>;
+  vector value[Vectors];
+  vector sum[Vectors];
+  LINATTN_UNROLL
+  for (int i = 0; i < static_cast<int>(Vectors); ++i) {
+    value[i] = vector::load(u.v + column + i * vector::width);
+  }
+  for (int member = 0; member < std::max(u.group, 1); ++member) {
+    Real* row = u.slot.kv + column;
+    Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
+    LINATTN_UNROLL
+    for (int i = 0; i < static_cast<int>(Vectors); ++i) {
+      sum[i] = vector(Real(0));
+    }
+    for (int n = 0; n < u.features; ++n, row += u.slot.feature_stride) {
+      LINATTN_UNROLL
+      for (int i = 0; i < static_cast<int>(Vectors); ++i) {
+        vector s = vector::load(row + i * vector::width);
+        if (member == 0) {
+          s = multiply_add(vector(u.phi_k[n]), value[i], s);
+          s.store(row + i * vector::width);
+        }
+        sum[i] = multiply_add(vector(phi_q[n]), s, sum[i]);
+      }
+    }
+    LINATTN_UNROLL
+    for (int i = 0; i < static_cast<int>(Vectors); ++i) {
+      sum[i].store(u.out + member * u.out_stride + column + i * vector::width);
+    }
+  }
+}
+
+/// One column, any strides.
+template <class Real>
+void update_column(token_update<Real> const& u, int column) {
+  for (int member = 0; member < std::max(u.group, 1); ++member) {
+    Real* at = u.slot.kv + column * u.slot.value_stride;
+    Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
+    Real sum(0);
+    for (int n = 0; n < u.features; ++n, at += u.slot.feature_stride) {
+      if (member == 0) {
+        *at += u.phi_k[n] * u.v[column];
+      }
+      sum += phi_q[n] * *at;
+    }
+    u.out[member * u.out_stride + column] = sum;
+  }
+}
+
+template <class Real>
+LINATTN_NEVER_INLINE void update_values(token_update<Real> const& u) {
+  constexpr int width = simd<Real>::width;
+  int column = u.begin;
+  if (u.slot.value_stride == 1) {
+    for (; column + 4 * width <= u.end; column += 4 * width) {
+      update_columns<4>(u, column);
+    }
+    for (; column + width <= u.end; column += width) {
+      update_columns<1>(u, column);
+    }
+  }
+  for (; column < u.end; ++column) {
+    update_column(u, column);
+  }
+}
+
+/// k_sum += phi(k); den[member] = phi(q) . k_sum.
+template <class Real>
+LINATTN_NEVER_INLINE void update_sums(token_update<Real> const& u, Real* den) {
+  std::fill(den, den + u.group, Real(0));
+  if (u.slot.k_sum == nullptr) {
+    return;
+  }
+  for (int n = 0; n < u.features; ++n) {
+    u.slot.k_sum[n * u.slot.k_sum_stride] += u.phi_k[n];
+  }
+  for (int member = 0; member < u.group; ++member) {
+    Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
+    for (int n = 0; n < u.features; ++n) {
+      den[member] += phi_q[n] * u.slot.k_sum[n * u.slot.k_sum_stride];
+    }
+  }
+}
+
+/// to = from, an absent one being zero; parts that `to` does not have are left out.
+template <class Map, class Real>
+void copy_state(state_slot<Real const> const& from, state_slot<Real> const& to, int value_dim) {
+  for (int n = 0; to.kv != nullptr && n < Map::feature_dim; ++n) {
+    for (int c = 0; c < value_dim; ++c) {
+      to.kv[n * to.feature_stride + c * to.value_stride] =
+          from.kv != nullptr ? from.kv[n * from.feature_stride + c * from.value_stride] : Real(0);
+    }
+  }
+  for (int n = 0; to.k_sum != nullptr && n < Map::feature_dim; ++n) {
+    to.k_sum[n * to.k_sum_stride] = from.k_sum != nullptr ? from.k_sum[n * from.k_sum_stride] : Real(0);
+  }
+}
+
+/// The memory for one token: rows, features, outputs.
+template <class Map, class Real>
+struct token_memory {
+  Real* row = nullptr;    // [head_dim]
+  Real* phi_k = nullptr;  // [feature_dim]
+  Real* phi_q = nullptr;  // [group][feature_dim]
+  Real* v = nullptr;      // [padded value_dim]
+  Real* out = nullptr;    // [max(group, 1)][padded value_dim]
+  Real* den = nullptr;    // [group], three times: den, scale, scale_grad
+  int padded = 0;
+
+  token_memory(arena& memory, int value_dim, int group) : padded(whole_vectors<Real>(value_dim)) {
+    row = memory.take<Real>(whole_vectors<Real>(Map::head_dim));
+    phi_k = memory.take<Real>(Map::feature_dim);
+    phi_q = memory.take<Real>(std::int64_t{std::max(group, 1)} * Map::feature_dim);
+    v = memory.take<Real>(padded);
+    out = memory.take<Real>(std::int64_t{std::max(group, 1)} * padded);
+    den = memory.take<Real>(std::int64_t{3} * std::max(group, 1));
+  }
+};
+
+/// What decoding one stream needs to know of the call.
+template <class Map, class Real>
+struct token_problem {
+  Map map;
+  normalizer_ref<Real> normalizer;
+  call_shape shape;
+  tensor_rows q, k, v, out, denominator;
+};
+
+template <class Map, class Real>
+void load_features(Map const& map, role r, std::int64_t head, row_source const& source, std::int64_t time, Real* row,
+                   Real* phi) {
+  copy_rows(source, time, 1, 1, 0, Map::head_dim, row, 0);
+  if constexpr (!Map::all_heads) {
+    map.prepare(row, r, static_cast<int>(head));
+  }
+  feature_row(map, static_cast<Real const*>(row), phi);
+}
+
+/// Takes token `time` of a (sequence, key head) through its state: adds the key unless `read_only`, then writes the
+/// group's outputs unless `write_only`.
+template <class Map, class Real>
+void take_token(token_problem<Map, Real> const& p, stream_id const& id, std::int64_t batch, std::int64_t time,
+                state_slot<Real> const& slot, token_memory<Map, Real>& m, bool read_only, bool write_only) {
+  int const group = write_only ? 0 : p.shape.group();
+  if (read_only) {
+    std::fill(m.phi_k, m.phi_k + Map::feature_dim, Real(0));
+    std::fill(m.v, m.v + m.padded, Real(0));
+  } else {
+    load_features(p.map, role::key, id.kv_head, p.k.source(batch, id.kv_head), time, m.row, m.phi_k);
+    copy_rows(p.v.source(batch, id.kv_head), time, 1, 1, 0, m.padded, m.v, 0);
+  }
+  for (int member = 0; member < group; ++member) {
+    std::int64_t const head = p.shape.query_head(id.kv_head, member);
+    load_features(p.map, role::query, head, p.q.source(batch, head), time, m.row,
+                  m.phi_q + static_cast<std::ptrdiff_t>(member) * Map::feature_dim);
+  }
+  token_update<Real> const update{slot,    Map::feature_dim, 0,        p.shape.value_dim, m.phi_k,
+                                  m.phi_q, m.v,              m.out,    m.padded,          group};
+  if (slot.kv != nullptr) {
+    update_values(update);
+  }
+  update_sums(update, m.den);
+  p.normalizer.apply(p.normalizer.self, m.den, m.den + group, m.den + 2 * group, group);
+  for (int member = 0; member < group; ++member) {
+    std::int64_t const head = p.shape.query_head(id.kv_head, member);
+    Real* const row = m.out + static_cast<std::ptrdiff_t>(member) * m.padded;
+    for (int c = 0; c < p.shape.value_dim; ++c) {
+      row[c] *= m.den[group + member];
+    }
+    write_rows(p.out.target(batch, head), time, 1, 0, p.shape.value_dim, row, 0);
+    if (p.denominator.present()) {
+      write_rows(p.denominator.target(batch, head), time, 1, 0, 1, m.den + member, 0);
+    }
+  }
+}
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA
+
+#endif

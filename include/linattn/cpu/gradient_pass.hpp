@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The two gradient passes over a stream. By queries: x = queries with the output's gradient, y = keys, the state runs
+// forward, as in forward(). By keys: x = keys with their values, y = queries, the state sum phi(q) g^T runs backward.
+// The ones column makes the two mirror images (docs/math.md): scaled gradients G = g scale(den), and one more column
+// c = (g . num) scale'(den) beside them, against a 1 beside v.
+#ifndef LINATTN_CPU_GRADIENT_PASS_HPP
+#define LINATTN_CPU_GRADIENT_PASS_HPP
+
+#include <linattn/cpu/pass.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
+
+template <class Map, class Real>
+struct gradient_problem {
+  Map map;
+  normalizer_ref<Real> normalizer;
+  call_shape shape;
+  schedule plan;
+  tensor_rows q, k, v, out, denominator, grad_out;
+  tensor_rows grad_q, grad_k, grad_v;
+  state_view<Map, Real const> initial_state;
+  state_view<Map, Real const> grad_final_state;
+  state_view<Map, Real> grad_initial_state;
+  /// (batch, head, time, 2), contiguous: scale(den) and c of each row, left by the pass by queries for the other.
+  Real* row_factors = nullptr;
+  /// (pass, stream, segment): [group + 1][gradient_size], the parameter gradients of each segment; zero on entry.
+  Real* partials = nullptr;
+  std::int64_t streams = 0;
+  std::int64_t segments = 1;  // of the longest sequence
+
+  [[nodiscard]] std::int64_t partial_size() const noexcept {
+    return std::int64_t{shape.group() + 1} * Map::gradient_size;
+  }
+  [[nodiscard]] Real* partial(int pass, std::int64_t stream, std::int64_t segment) const noexcept {
+    return partials + ((pass * streams + stream) * segments + segment) * partial_size();
+  }
+  [[nodiscard]] Real* factors(std::int64_t batch, std::int64_t head, std::int64_t time) const noexcept {
+    return row_factors + ((batch * shape.heads + head) * shape.time + time) * 2;
+  }
+  [[nodiscard]] bool saved() const noexcept { return out.present() && denominator.present(); }
+};
+
+/// What both passes do alike: where the stream is, loading of tiles, the gradient of a tile's rows.
+template <class Map, class Real>
+class gradient_pass_base {
+ public:
+  gradient_pass_base(gradient_problem<Map, Real> const& problem, worker_memory<Map, Real>& memory)
+      : p_(problem), m_(memory) {}
+
+  void bind(std::int64_t stream, stream_id const& id, value_columns const& columns) {
+    stream_ = stream;
+    id_ = id;
+    columns_ = columns;
+    tokens_ = p_.shape.sequence(id.sequence);
+    m_.y.count = 0;
+    std::fill(m_.partials, m_.partials + p_.partial_size() * simd<Real>::width, Real(0));
+  }
+
+  [[nodiscard]] std::int64_t length() const noexcept { return tokens_.size(); }
+  [[nodiscard]] running_state<Real>& state() noexcept { return m_.state; }
+  [[nodiscard]] bool state_first() const noexcept { return !p_.shape.causal && !p_.plan.whole(length()); }
+
+ protected:
+  /// Hands over the parameter gradients of a segment, summed over lanes: the group's queries, then the keys.
+  void save_partials(int pass, std::int64_t segment) {
+    constexpr int width = simd<Real>::width;
+    Real* const to = p_.partial(pass, stream_, segment);
+    for (std::int64_t i = 0; i < p_.partial_size(); ++i) {
+      to[i] = sum_of_lanes(simd<Real>::load(m_.partials + i * width));
+    }
+    std::fill(m_.partials, m_.partials + p_.partial_size() * width, Real(0));
+  }
+
+  void place(operand<Real>& tile, std::int64_t begin, std::int64_t count) const noexcept {
+    tile.begin = tokens_.begin + begin;
+    tile.count = static_cast<int>(count);
+  }
+  [[nodiscard]] bool placed(operand<Real> const& tile, std::int64_t begin, std::int64_t count) const noexcept {
+    return tile.count == static_cast<int>(count) && tile.begin == tokens_.begin + begin;
+  }
+
+  void load_keys(operand<Real>& tile) {
+    load_rows(p_.map, role::key, static_cast<int>(id_.kv_head), p_.k.source(tokens_.batch, id_.kv_head), m_.buffers,
+              tile);
+    load_panels(p_.v.source(tokens_.batch, id_.kv_head), tile.begin, tile.count, columns_, tile.stride, tile.payload);
+    fill_extra(tile, Real(1));
+  }
+
+  /// Rows of queries, and of the output's gradient as it is.
+  void load_queries(operand<Real>& tile, std::int64_t head) {
+    load_rows(p_.map, role::query, static_cast<int>(head), p_.q.source(tokens_.batch, head), m_.buffers, tile);
+    load_panels(p_.grad_out.source(tokens_.batch, head), tile.begin, tile.count, columns_, tile.stride, tile.payload);
+  }
+
+  /// payload = g * scale, extra = c, from the row factors.
+  void scale_payload(operand<Real>& tile, std::int64_t head) {
+    fill_extra(tile, Real(0));
+    if (!p_.normalizer.needs_denominator) {
+      return;
+    }
+    Real const* const factors = p_.factors(tokens_.batch, head, tile.begin);
+    for (int t = 0; t < tile.count; ++t) {
+      tile.extra[t] = factors[2 * t + 1];
+    }
+    columns_.for_each_panel([&](int column, int width) {
+      Real* row = tile.payload + static_cast<std::ptrdiff_t>(column) * tile.stride;
+      for (int t = 0; t < tile.count; ++t, row += width) {
+        simd<Real> const scale(factors[2 * t]);
+        for (int c = 0; c < width; c += simd<Real>::width) {
+          (simd<Real>::load(row + c) * scale).store(row + c);
+        }
+      }
+    });
+  }
+
+  /// Idle lanes of the transposed payload repeat the last row, so that they hold ordinary numbers.
+  void transpose_x_payload() {
+    columns_.for_each_panel([&](int column, int width) {
+      Real* const panel = m_.x.payload + static_cast<std::ptrdiff_t>(column) * m_.x.stride;
+      for (int t = m_.x.count; t < m_.x.lanes(); ++t) {
+        std::copy_n(panel + static_cast<std::ptrdiff_t>(m_.x.count - 1) * width, width,
+                    panel + static_cast<std::ptrdiff_t>(t) * width);
+      }
+    });
+    transpose_payload(columns_, m_.x);
+  }
+
+  void clear_x_results() {
+    std::fill(m_.buffers.values, m_.buffers.values + std::ptrdiff_t{columns_.padded} * m_.x.stride, Real(0));
+    std::fill(m_.buffers.sums, m_.buffers.sums + m_.x.stride, Real(0));
+    std::fill(m_.buffers.grads, m_.buffers.grads + std::ptrdiff_t{Map::head_dim} * m_.x.stride, Real(0));
+  }
+
+  /// From the gradient by the prepared rows of x to the gradient by the rows themselves, into the user's tensor.
+  void write_x_grads(role r, std::int64_t head, int member, tensor_rows const& target) {
+    int const lanes = m_.x.lanes();
+    for (int i = 0; i < Map::head_dim; ++i) {  // idle lanes add nothing to the parameters
+      std::fill(m_.buffers.grads + i * m_.x.stride + m_.x.count, m_.buffers.grads + i * m_.x.stride + lanes, Real(0));
+    }
+    prepare_backward_lanes(
+        p_.map, r, static_cast<int>(head), m_.x.raw, m_.buffers.grads, m_.x.stride, lanes,
+        m_.partials + static_cast<std::ptrdiff_t>(member) * Map::gradient_size * simd<Real>::width);
+    int const columns = whole_vectors<Real>(Map::head_dim);
+    transpose_rows(m_.buffers.grads, m_.x.stride, columns, lanes, m_.buffers.staging, columns);
+    write_rows(target.target(tokens_.batch, head), m_.x.begin, m_.x.count, 0, Map::head_dim, m_.buffers.staging,
+               columns);
+  }
+
+  gradient_problem<Map, Real> const& p_;
+  worker_memory<Map, Real>& m_;
+  std::int64_t stream_ = 0;
+  stream_id id_{};
+  value_columns columns_{};
+  token_range tokens_{};
+};
+
+/// grad_q, and the row factors.
+template <class Map, class Real>
+class query_gradient_pass : public gradient_pass_base<Map, Real> {
+  using base = gradient_pass_base<Map, Real>;
+  using base::columns_, base::id_, base::m_, base::p_, base::tokens_;
+
+ public:
+  static constexpr bool reversed = false;
+  using base::base;
+
+  [[nodiscard]] state_slot<Real const> initial_state() const noexcept {
+    return slot_of(p_.initial_state, id_.sequence, id_.kv_head);
+  }
+  [[nodiscard]] state_slot<Real> final_state() const noexcept { return {}; }
+  [[nodiscard]] bool wants_final_state() const noexcept { return false; }
+  void end_segment(std::int64_t segment) { base::save_partials(0, segment); }
+
+  void accumulate(std::int64_t begin, std::int64_t end) {
+    int const step = p_.plan.template y_tile<Real>(base::length());
+    for (std::int64_t at = begin; at < end; at += step) {
+      place_keys(at, std::min<std::int64_t>(step, end - at));
+      update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, nullptr);
+    }
+  }
+
+  void emit(std::int64_t begin, std::int64_t end) {
+    int const step = p_.plan.template x_tile<Real>(base::length());
+    for (int member = 0; member < p_.shape.group(); ++member) {
+      std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
+      for (std::int64_t at = begin; at < end; at += step) {
+        base::place(m_.x, at, std::min<std::int64_t>(step, end - at));
+        base::load_queries(m_.x, head);
+        base::clear_x_results();
+        find_row_factors(head, begin, end);
+        base::scale_payload(m_.x, head);
+        base::transpose_x_payload();
+        for_each_key_tile(begin, end, [&](visibility sees) {
+          weigh_pairs(p_.map, sees, true, columns_, m_.x, m_.y, m_.buffers);
+          add_pair_grads<Map>(sees, m_.x, m_.y, m_.buffers);
+        });
+        if (!m_.state.zero) {
+          add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers);
+        }
+        base::write_x_grads(role::query, head, member, p_.grad_q);
+      }
+    }
+  }
+
+ private:
+  void place_keys(std::int64_t begin, std::int64_t count) {
+    if (!base::placed(m_.y, begin, count)) {
+      base::place(m_.y, begin, count);
+      base::load_keys(m_.y);
+    }
+  }
+
+  /// f on each tile of keys of the block [begin, end) that the x tile sees.
+  template <class F>
+  void for_each_key_tile(std::int64_t begin, std::int64_t end, F&& f) {
+    if (!p_.shape.causal && !p_.plan.whole(base::length())) {
+      return;
+    }
+    int const step = p_.plan.template y_tile<Real>(base::length());
+    visibility const sees = p_.shape.causal ? visibility::past : visibility::all;
+    std::int64_t const seen_end = p_.shape.causal ? m_.x.begin - tokens_.begin + m_.x.count : end;
+    for (std::int64_t key = begin; key < seen_end; key += step) {
+      place_keys(key, std::min<std::int64_t>(step, end - key));
+      f(sees);
+    }
+  }
+
+  /// scale(den) and c = (g . num) scale'(den) of the x tile's rows: from what forward saved, or by computing num again.
+  void find_row_factors(std::int64_t head, std::int64_t begin, std::int64_t end) {
+    if (!p_.normalizer.needs_denominator) {
+      return;
+    }
+    int const count = m_.x.count;
+    if (p_.saved()) {
+      copy_rows(p_.denominator.source(tokens_.batch, head), m_.x.begin, count, count, 0, 1, m_.buffers.sums, 1);
+      load_panels(p_.out.source(tokens_.batch, head), m_.x.begin, count, columns_, m_.x.stride, m_.buffers.values);
+    } else {
+      for_each_key_tile(begin, end, [&](visibility sees) {
+        weigh_pairs(p_.map, sees, false, columns_, m_.x, m_.y, m_.buffers);
+        add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
+      });
+      if (!m_.state.zero) {
+        read_state(p_.map, columns_, m_.x, m_.state, m_.buffers, nullptr);
+      }
+    }
+    p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, count);
+    Real* const factors = p_.factors(tokens_.batch, head, m_.x.begin);
+    for (int t = 0; t < count; ++t) {
+      Real const dot = value_dot(t);  // g . num, or g . out = g . num scale
+      factors[2 * t] = m_.row_scale[t];
+      factors[2 * t + 1] = dot * m_.row_scale_grad[t] / (p_.saved() ? m_.row_scale[t] : Real(1));
+    }
+  }
+
+  [[nodiscard]] Real value_dot(int t) const {
+    simd<Real> sum(Real(0));
+    columns_.for_each_panel([&](int column, int width) {
+      std::ptrdiff_t const row = static_cast<std::ptrdiff_t>(column) * m_.x.stride + t * width;
+      for (int c = 0; c < width; c += simd<Real>::width) {
+        sum = multiply_add(simd<Real>::load(m_.buffers.values + row + c), simd<Real>::load(m_.x.payload + row + c), sum);
+      }
+    });
+    return sum_of_lanes(sum);
+  }
+};
+
+/// grad_k, grad_v, and the gradient of the initial state.
+template <class Map, class Real>
+class key_gradient_pass : public gradient_pass_base<Map, Real> {
+  using base = gradient_pass_base<Map, Real>;
+  using base::columns_, base::id_, base::m_, base::p_, base::tokens_;
+
+ public:
+  static constexpr bool reversed = true;
+  using base::base;
+
+  [[nodiscard]] state_slot<Real const> initial_state() const noexcept {
+    return slot_of(p_.grad_final_state, id_.sequence, id_.kv_head);
+  }
+  [[nodiscard]] state_slot<Real> final_state() const noexcept {
+    return slot_of(p_.grad_initial_state, id_.sequence, id_.kv_head);
+  }
+  [[nodiscard]] bool wants_final_state() const noexcept { return p_.grad_initial_state.present(); }
+  void end_segment(std::int64_t segment) { base::save_partials(1, segment); }
+
+  void accumulate(std::int64_t begin, std::int64_t end) {
+    int const step = p_.plan.template y_tile<Real>(base::length());
+    for (int member = 0; member < p_.shape.group(); ++member) {
+      for (std::int64_t at = begin; at < end; at += step) {
+        place_queries(member, at, std::min<std::int64_t>(step, end - at));
+        update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, nullptr);
+      }
+    }
+  }
+
+  void emit(std::int64_t begin, std::int64_t end) {
+    bool const pairs = p_.shape.causal || p_.plan.whole(base::length());
+    visibility const sees = p_.shape.causal ? visibility::future : visibility::all;
+    int const x_step = p_.plan.template x_tile<Real>(base::length());
+    int const y_step = p_.plan.template y_tile<Real>(base::length());
+    for (std::int64_t at = begin; at < end; at += x_step) {
+      base::place(m_.x, at, std::min<std::int64_t>(x_step, end - at));
+      base::load_keys(m_.x);
+      base::transpose_x_payload();
+      base::clear_x_results();
+      if (!m_.state.zero) {
+        read_state(p_.map, columns_, m_.x, m_.state, m_.buffers, nullptr);
+        add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers);
+      }
+      std::int64_t const seen_begin = p_.shape.causal ? begin + (at - begin) / y_step * y_step : begin;
+      for (int member = 0; pairs && member < p_.shape.group(); ++member) {
+        for (std::int64_t query = seen_begin; query < end; query += y_step) {
+          place_queries(member, query, std::min<std::int64_t>(y_step, end - query));
+          weigh_pairs(p_.map, sees, true, columns_, m_.x, m_.y, m_.buffers);
+          add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
+          add_pair_grads<Map>(sees, m_.x, m_.y, m_.buffers);
+        }
+      }
+      store_panels(p_.grad_v.target(tokens_.batch, id_.kv_head), m_.x.begin, m_.x.count, columns_, m_.x.stride,
+                   m_.buffers.values);
+      base::write_x_grads(role::key, id_.kv_head, p_.shape.group(), p_.grad_k);
+    }
+  }
+
+ private:
+  void place_queries(int member, std::int64_t begin, std::int64_t count) {
+    if (!base::placed(m_.y, begin, count) || member != placed_member_) {
+      placed_member_ = member;
+      std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
+      base::place(m_.y, begin, count);
+      base::load_queries(m_.y, head);
+      base::scale_payload(m_.y, head);
+    }
+  }
+
+  int placed_member_ = -1;
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA
+
+#endif

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// simd<Real>: one vector register of the instruction set that this translation unit is compiled for, on the vector
+// extensions of GCC and Clang; a plain array elsewhere. Everything on top of it is in an inline namespace named after
+// the instruction set, so that objects built with different -m flags can be linked.
+#ifndef LINATTN_CPU_SIMD_HPP
+#define LINATTN_CPU_SIMD_HPP
+
+#include <linattn/core/config.hpp>
+#include <linattn/core/math.hpp>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+
+#if defined(__AVX512F__)
+#define LINATTN_ISA avx512
+#define LINATTN_VECTOR_BYTES 64
+#define LINATTN_VECTOR_REGISTERS 32
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LINATTN_ISA avx2
+#define LINATTN_VECTOR_BYTES 32
+#define LINATTN_VECTOR_REGISTERS 16
+#elif defined(__SSE2__) || defined(__ARM_NEON)
+#define LINATTN_ISA vector128
+#define LINATTN_VECTOR_BYTES 16
+#define LINATTN_VECTOR_REGISTERS 16
+#else
+#define LINATTN_ISA portable
+#define LINATTN_VECTOR_BYTES 16
+#define LINATTN_VECTOR_REGISTERS 16
+#endif
+
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(LINATTN_NO_VECTOR_EXTENSIONS)
+#define LINATTN_VECTOR_EXTENSIONS 1
+#else
+#define LINATTN_VECTOR_EXTENSIONS 0
+#endif
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
+
+/// An array with a bound of type int, which is what sizes are here.
+template <class T, int Size>
+using array_of = T[static_cast<std::size_t>(Size)];
+
+#if LINATTN_VECTOR_EXTENSIONS
+template <class Real>
+struct native_vector;
+template <>
+struct native_vector<float> {
+  typedef float type __attribute__((vector_size(LINATTN_VECTOR_BYTES)));
+  typedef std::uint32_t bits __attribute__((vector_size(LINATTN_VECTOR_BYTES)));
+};
+template <>
+struct native_vector<double> {
+  typedef double type __attribute__((vector_size(LINATTN_VECTOR_BYTES)));
+  typedef std::uint64_t bits __attribute__((vector_size(LINATTN_VECTOR_BYTES)));
+};
+#else
+template <class Real>
+struct native_vector {
+  struct type {
+    array_of<Real, LINATTN_VECTOR_BYTES / static_cast<int>(sizeof(Real))> lane;
+    Real& operator[](int i) { return lane[i]; }
+    Real operator[](int i) const { return lane[i]; }
+  };
+};
+#endif
+
+template <class Real>
+struct simd {
+  static constexpr int width = LINATTN_VECTOR_BYTES / static_cast<int>(sizeof(Real));
+  using native = typename native_vector<Real>::type;
+  native v;
+
+  simd() = default;
+#if LINATTN_VECTOR_EXTENSIONS
+  LINATTN_ALWAYS_INLINE explicit simd(Real value) : v(value - native{}) {}  // x - 0 is x, bit for bit
+  static LINATTN_ALWAYS_INLINE simd from(native value) {
+    simd result;
+    result.v = value;
+    return result;
+  }
+#else
+  explicit simd(Real value) {
+    for (int i = 0; i < width; ++i) {
+      v[i] = value;
+    }
+  }
+#endif
+
+  static LINATTN_ALWAYS_INLINE simd load(Real const* from) {
+    simd result;
+    std::memcpy(&result.v, from, sizeof(native));
+    return result;
+  }
+  LINATTN_ALWAYS_INLINE void store(Real* to) const { std::memcpy(to, &v, sizeof(native)); }
+
+#if LINATTN_VECTOR_EXTENSIONS
+  friend LINATTN_ALWAYS_INLINE simd operator+(simd a, simd b) { return from(a.v + b.v); }
+  friend LINATTN_ALWAYS_INLINE simd operator-(simd a, simd b) { return from(a.v - b.v); }
+  friend LINATTN_ALWAYS_INLINE simd operator*(simd a, simd b) { return from(a.v * b.v); }
+  /// a * b + c in one expression, so that both compilers contract it to a fused multiply-add.
+  friend LINATTN_ALWAYS_INLINE simd multiply_add(simd a, simd b, simd c) { return from(a.v * b.v + c.v); }
+#else
+  template <class F>
+  static simd each(F f) {
+    simd result;
+    for (int i = 0; i < width; ++i) {
+      result.v[i] = f(i);
+    }
+    return result;
+  }
+  friend simd operator+(simd a, simd b) {
+    return each([&](int i) { return a.v[i] + b.v[i]; });
+  }
+  friend simd operator-(simd a, simd b) {
+    return each([&](int i) { return a.v[i] - b.v[i]; });
+  }
+  friend simd operator*(simd a, simd b) {
+    return each([&](int i) { return a.v[i] * b.v[i]; });
+  }
+  friend simd multiply_add(simd a, simd b, simd c) {
+    return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
+  }
+#endif
+};
+
+/// 1 / sqrt(x), to an ulp or two: an integer first guess and Newton steps (both compilers scalarise a vector's sqrt).
+template <class Real>
+LINATTN_ALWAYS_INLINE simd<Real> rsqrt(simd<Real> x) {
+#if LINATTN_VECTOR_EXTENSIONS
+  using vector = simd<Real>;
+  constexpr bool single = sizeof(Real) == 4;
+  using bits_type = std::conditional_t<single, std::uint32_t, std::uint64_t>;
+  typename native_vector<Real>::bits bits;
+  std::memcpy(&bits, &x.v, sizeof(bits));
+  constexpr auto magic = static_cast<bits_type>(single ? 0x5f375a86ULL : 0x5fe6eb50c7b537a9ULL);
+  bits = magic - (bits >> 1);
+  vector y;
+  std::memcpy(&y.v, &bits, sizeof(bits));
+  vector const half = x * vector(Real(0.5));
+  LINATTN_UNROLL
+  for (int i = 0; i < (single ? 3 : 4); ++i) {
+    y = y * (vector(Real(1.5)) - half * y * y);
+  }
+  return y;
+#else
+  return simd<Real>::each([&](int i) { return Real(1) / std::sqrt(x.v[i]); });
+#endif
+}
+
+/// The lanes from `first` on; zero below (also where a lane holds a NaN).
+template <class Real>
+LINATTN_ALWAYS_INLINE simd<Real> keep_from(simd<Real> x, int first) {
+  constexpr int width = simd<Real>::width;
+  alignas(LINATTN_VECTOR_BYTES) array_of<Real, width> lanes;
+  x.store(lanes);
+  for (int i = 0; i < width; ++i) {
+    lanes[i] = i < first ? Real(0) : lanes[i];
+  }
+  return simd<Real>::load(lanes);
+}
+
+/// The lanes below `end`; zero from there on.
+template <class Real>
+LINATTN_ALWAYS_INLINE simd<Real> keep_below(simd<Real> x, int end) {
+  constexpr int width = simd<Real>::width;
+  alignas(LINATTN_VECTOR_BYTES) array_of<Real, width> lanes;
+  x.store(lanes);
+  for (int i = 0; i < width; ++i) {
+    lanes[i] = i < end ? lanes[i] : Real(0);
+  }
+  return simd<Real>::load(lanes);
+}
+
+template <class Real>
+LINATTN_ALWAYS_INLINE Real sum_of_lanes(simd<Real> x) {
+  constexpr int width = simd<Real>::width;
+  array_of<Real, width> lanes;
+  x.store(lanes);
+  for (int step = width / 2; step > 0; step /= 2) {
+    for (int i = 0; i < step; ++i) {
+      lanes[i] += lanes[i + step];
+    }
+  }
+  return lanes[0];
+}
+
+#if LINATTN_VECTOR_EXTENSIONS
+template <class Real, int... I>
+LINATTN_ALWAYS_INLINE simd<Real> zip_low(simd<Real> a, simd<Real> b, std::integer_sequence<int, I...>) {
+  constexpr int width = simd<Real>::width;
+  return simd<Real>::from(__builtin_shufflevector(a.v, b.v, ((I & 1) ? width + I / 2 : I / 2)...));
+}
+template <class Real, int... I>
+LINATTN_ALWAYS_INLINE simd<Real> zip_high(simd<Real> a, simd<Real> b, std::integer_sequence<int, I...>) {
+  constexpr int width = simd<Real>::width;
+  return simd<Real>::from(__builtin_shufflevector(a.v, b.v, ((I & 1) ? width + width / 2 + I / 2 : width / 2 + I / 2)...));
+}
+#endif
+
+/// Transposes width x width numbers in registers: log2(width) stages of perfect shuffles.
+template <class Real>
+LINATTN_ALWAYS_INLINE void transpose(array_of<simd<Real>, simd<Real>::width>& x) {
+  constexpr int width = simd<Real>::width;
+  array_of<simd<Real>, width> t;
+#if LINATTN_VECTOR_EXTENSIONS
+  constexpr auto lanes = std::make_integer_sequence<int, width>{};
+  LINATTN_UNROLL
+  for (int stage = 1; stage < width; stage *= 2) {
+    LINATTN_UNROLL
+    for (int i = 0; i < width / 2; ++i) {
+      t[2 * i] = zip_low(x[i], x[i + width / 2], lanes);
+      t[2 * i + 1] = zip_high(x[i], x[i + width / 2], lanes);
+    }
+    LINATTN_UNROLL
+    for (int i = 0; i < width; ++i) {
+      x[i] = t[i];
+    }
+  }
+#else
+  for (int i = 0; i < width; ++i) {
+    for (int j = 0; j < width; ++j) {
+      t[i].v[j] = x[j].v[i];
+    }
+  }
+  for (int i = 0; i < width; ++i) {
+    x[i] = t[i];
+  }
+#endif
+}
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA
+
+namespace linattn::inline LINATTN_ABI::detail {
+template <class Real>
+struct scalar_of<simd<Real>> {
+  using type = Real;
+};
+}  // namespace linattn::inline LINATTN_ABI::detail
+
+#endif

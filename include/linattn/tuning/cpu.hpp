@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The numbers of the CPU backend that change speed, and how they were chosen.
+#ifndef LINATTN_TUNING_CPU_HPP
+#define LINATTN_TUNING_CPU_HPP
+
+#include <linattn/core/config.hpp>
+
+#include <cstdint>
+
+namespace linattn::inline LINATTN_ABI::detail {
+
+struct cpu_tuning {
+  /// Chunk of chunkwise<>: 16 to 64 are within a few percent at d = 16, V = 64; 32 is in the middle of the flat part.
+  static constexpr int default_chunk = 32;
+  /// Queries that share one load of the keys in the parallel form, and keys weighed at a time.
+  static constexpr int x_tile_tokens = 128;
+  static constexpr int y_tile_tokens = 32;
+  /// A longer sequence is summed segment by segment, whether or not threads share it: its bits stay the same.
+  static constexpr std::int64_t segment_tokens = 4096;
+  /// The crossover model's factor (strategy/automatic.hpp).
+  static constexpr double crossover_overhead = 1.1;
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail
+
+#endif

@@ -23,7 +23,11 @@
 #define LINATTN_RESTRICT __restrict
 #endif
 
-#if defined(__clang__)
+// nvcc knows none of these pragmas: CPU engines called from a .cu file are right, but slower.
+#if defined(__CUDACC__)
+#define LINATTN_UNROLL
+#define LINATTN_UNROLL_2
+#elif defined(__clang__)
 #define LINATTN_UNROLL _Pragma("clang loop unroll(full)")
 #define LINATTN_UNROLL_2 _Pragma("clang loop unroll_count(2)")
 #elif defined(__GNUC__)

@@ -6,7 +6,6 @@
 
 #include <linattn/core/config.hpp>
 
-#include <bit>
 #include <concepts>
 #include <cstdint>
 
@@ -14,13 +13,19 @@ namespace linattn::inline LINATTN_ABI {
 
 namespace detail {
 
+// The builtin, because std::bit_cast is a host function to nvcc.
+LINATTN_HOST_DEVICE constexpr float float_of_bits(std::uint32_t bits) noexcept { return __builtin_bit_cast(float, bits); }
+LINATTN_HOST_DEVICE constexpr std::uint32_t bits_of_float(float value) noexcept {
+  return __builtin_bit_cast(std::uint32_t, value);
+}
+
 // Conversions use integer arithmetic only, so that they stay right under -ffast-math and with denormals flushed.
 LINATTN_HOST_DEVICE constexpr float bf16_to_float(std::uint16_t bits) noexcept {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+  return float_of_bits(static_cast<std::uint32_t>(bits) << 16U);
 }
 
 LINATTN_HOST_DEVICE constexpr std::uint16_t float_to_bf16(float value) noexcept {
-  std::uint32_t const bits = std::bit_cast<std::uint32_t>(value);
+  std::uint32_t const bits = bits_of_float(value);
   bool const is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
   std::uint32_t const rounded = (bits + 0x7fffU + ((bits >> 16U) & 1U)) >> 16U;   // to nearest, ties to even
   return static_cast<std::uint16_t>(is_nan ? ((bits >> 16U) | 0x40U) : rounded);  // a NaN stays a (quiet) NaN
@@ -32,19 +37,19 @@ LINATTN_HOST_DEVICE constexpr float f16_to_float(std::uint16_t half) noexcept {
   std::uint32_t const normal = (magnitude << 13U) + (112U << 23U);
   std::uint32_t const special = (magnitude << 13U) + (224U << 23U);  // infinity and NaN
   // Denormals: put the mantissa below 2^-14 and take 2^-14 away again, exactly.
-  float const denormal = std::bit_cast<float>((113U << 23U) + (magnitude << 13U)) - std::bit_cast<float>(113U << 23U);
+  float const denormal = float_of_bits((113U << 23U) + (magnitude << 13U)) - float_of_bits(113U << 23U);
   std::uint32_t const bits =
-      magnitude >= 0x7c00U ? special : (magnitude < 0x400U ? std::bit_cast<std::uint32_t>(denormal) : normal);
-  return std::bit_cast<float>(bits | sign);
+      magnitude >= 0x7c00U ? special : (magnitude < 0x400U ? bits_of_float(denormal) : normal);
+  return float_of_bits(bits | sign);
 }
 
 LINATTN_HOST_DEVICE constexpr std::uint16_t float_to_f16(float value) noexcept {
-  std::uint32_t const bits = std::bit_cast<std::uint32_t>(value);
+  std::uint32_t const bits = bits_of_float(value);
   std::uint32_t const sign = (bits >> 16U) & 0x8000U;
   std::uint32_t const magnitude = bits & 0x7fffffffU;
   // Denormal results: adding 2^-1 aligns the mantissa so that the float adder rounds it to nearest even.
-  float const aligned = std::bit_cast<float>(magnitude < 0x38800000U ? magnitude : 0U) + 0.5F;
-  std::uint32_t const denormal = std::bit_cast<std::uint32_t>(aligned) - 0x3f000000U;
+  float const aligned = float_of_bits(magnitude < 0x38800000U ? magnitude : 0U) + 0.5F;
+  std::uint32_t const denormal = bits_of_float(aligned) - 0x3f000000U;
   std::uint32_t const normal = (magnitude + 0xfffU + ((magnitude >> 13U) & 1U) - (112U << 23U)) >> 13U;
   std::uint32_t const special = magnitude > 0x7f800000U ? 0x7e00U : 0x7c00U;
   std::uint32_t const half =

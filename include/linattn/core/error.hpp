@@ -69,7 +69,10 @@ class diagnostic {
   void append(Integer value) noexcept {
     char digits[24] = {};
     std::size_t n = sizeof(digits) - 1;
-    bool const negative = value < 0;
+    bool negative = false;
+    if constexpr (std::signed_integral<Integer>) {
+      negative = value < 0;
+    }
     do {
       int const digit = static_cast<int>(value % 10);
       digits[--n] = static_cast<char>('0' + (digit < 0 ? -digit : digit));

@@ -37,7 +37,7 @@ constexpr double constexpr_sqrt(double x) noexcept {
 
 /// a * b, or the largest value when that overflows: sizes saturate, so that a later check can refuse them.
 LINATTN_HOST_DEVICE constexpr std::int64_t saturating_multiply(std::int64_t a, std::int64_t b) noexcept {
-  constexpr std::int64_t largest = (std::numeric_limits<std::int64_t>::max)();
+  constexpr std::int64_t largest = 0x7fffffffffffffff;  // numeric_limits is a host function to nvcc
   std::uint64_t const size_a = a < 0 ? 0 - static_cast<std::uint64_t>(a) : static_cast<std::uint64_t>(a);
   std::uint64_t const size_b = b < 0 ? 0 - static_cast<std::uint64_t>(b) : static_cast<std::uint64_t>(b);
   if (size_b != 0 && size_a > static_cast<std::uint64_t>(largest) / size_b) {

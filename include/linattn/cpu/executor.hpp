@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -57,6 +58,7 @@ class arena {
     if (!backed_) {
       return nullptr;
     }
+    assert(bytes <= left_);  // counting and taking went through the same code
     T* const piece = reinterpret_cast<T*>(next_);
     next_ += bytes;
     left_ -= bytes;

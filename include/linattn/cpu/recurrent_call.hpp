@@ -24,6 +24,13 @@ token_problem<typename Attention::map_type, real_of<Attention>> token_problem_of
           erase_rows(args.k), erase_rows(args.v),                      erase_rows(args.out), denominator};
 }
 
+/// A stream's own state, for the forward over a sequence.
+template <class Map, class Real>
+state_slot<Real> take_own_state(arena& memory, int padded_columns) noexcept {
+  Real* const kv = memory.take<Real>(std::int64_t{Map::feature_dim} * padded_columns);
+  return {kv, padded_columns, 1, memory.take<Real>(Map::feature_dim), 1};
+}
+
 /// How token-by-token work is spread: one task a (sequence, key head).
 struct token_division {
   int workers = 1;
@@ -41,7 +48,7 @@ struct token_division {
     arena counter;
     token_memory<Map, Real> const count(counter, shape.value_dim, shape.group());
     if (own_state) {
-      counter.take<Real>(std::int64_t{Map::feature_dim} * (count.padded + 1));
+      take_own_state<Map, Real>(counter, count.padded);
     }
     return {worker_count(exec, shape.sequences * shape.kv_heads, work), joint_bytes_of<Map, Real>(shape),
             counter.taken()};
@@ -90,9 +97,7 @@ void run_recurrent_forward(cpu_executor const& exec, Attention const& attn,
   auto const parts = token_division::make<map, real>(exec, problem.shape, true);
   for_each_token_stream(
       exec, problem, parts, [&](stream_id const& id, token_memory<map, real>& buffers, arena& memory) {
-        real* const kv = memory.take<real>(std::int64_t{map::feature_dim} * buffers.padded);
-        real* const k_sum = memory.take<real>(map::feature_dim);
-        state_slot<real> const own{kv, buffers.padded, 1, k_sum, 1};
+        state_slot<real> const own = take_own_state<map, real>(memory, buffers.padded);
         copy_state<map>(slot_of(args.initial_state, id.sequence, id.kv_head), own, problem.shape.value_dim);
         token_range const tokens = problem.shape.sequence(id.sequence);
         bool const causal = problem.shape.causal;
@@ -103,7 +108,7 @@ void run_recurrent_forward(cpu_executor const& exec, Attention const& attn,
           take_token(problem, id, tokens.batch, t, own, buffers, true, false);
         }
         if (args.final_state.present()) {
-          copy_state<map>(state_slot<real const>{kv, buffers.padded, 1, k_sum, 1},
+          copy_state<map>(state_slot<real const>{own.kv, own.feature_stride, 1, own.k_sum, 1},
                           slot_of(args.final_state, id.sequence, id.kv_head), problem.shape.value_dim);
         }
       });

@@ -15,7 +15,18 @@
 #include <type_traits>
 #include <utility>
 
-#if defined(__AVX512F__)
+// nvcc takes no vector extensions in functions that a kernel might call, and every map's hooks are such functions.
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__CUDACC__) && !defined(LINATTN_NO_VECTOR_EXTENSIONS)
+#define LINATTN_VECTOR_EXTENSIONS 1
+#else
+#define LINATTN_VECTOR_EXTENSIONS 0
+#endif
+
+#if !LINATTN_VECTOR_EXTENSIONS
+#define LINATTN_ISA portable
+#define LINATTN_VECTOR_BYTES 16
+#define LINATTN_VECTOR_REGISTERS 16
+#elif defined(__AVX512F__)
 #define LINATTN_ISA avx512
 #define LINATTN_VECTOR_BYTES 64
 #define LINATTN_VECTOR_REGISTERS 32
@@ -23,20 +34,10 @@
 #define LINATTN_ISA avx2
 #define LINATTN_VECTOR_BYTES 32
 #define LINATTN_VECTOR_REGISTERS 16
-#elif defined(__SSE2__) || defined(__ARM_NEON)
+#else
 #define LINATTN_ISA vector128
 #define LINATTN_VECTOR_BYTES 16
 #define LINATTN_VECTOR_REGISTERS 16
-#else
-#define LINATTN_ISA portable
-#define LINATTN_VECTOR_BYTES 16
-#define LINATTN_VECTOR_REGISTERS 16
-#endif
-
-#if (defined(__GNUC__) || defined(__clang__)) && !defined(LINATTN_NO_VECTOR_EXTENSIONS)
-#define LINATTN_VECTOR_EXTENSIONS 1
-#else
-#define LINATTN_VECTOR_EXTENSIONS 0
 #endif
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
@@ -63,8 +64,8 @@ template <class Real>
 struct native_vector {
   struct type {
     array_of<Real, LINATTN_VECTOR_BYTES / static_cast<int>(sizeof(Real))> lane;
-    Real& operator[](int i) { return lane[i]; }
-    Real operator[](int i) const { return lane[i]; }
+    LINATTN_HOST_DEVICE Real& operator[](int i) { return lane[i]; }
+    LINATTN_HOST_DEVICE Real operator[](int i) const { return lane[i]; }
   };
 };
 #endif
@@ -84,7 +85,7 @@ struct simd {
     return result;
   }
 #else
-  explicit simd(Real value) {
+  LINATTN_HOST_DEVICE explicit simd(Real value) {
     for (int i = 0; i < width; ++i) {
       v[i] = value;
     }
@@ -105,33 +106,32 @@ struct simd {
   /// a * b + c in one expression, so that both compilers contract it to a fused multiply-add.
   friend LINATTN_ALWAYS_INLINE simd multiply_add(simd a, simd b, simd c) { return from(a.v * b.v + c.v); }
 #else
-  template <class F>
-  static simd each(F f) {
-    simd result;
+  friend LINATTN_HOST_DEVICE simd operator+(simd a, simd b) {
     for (int i = 0; i < width; ++i) {
-      result.v[i] = f(i);
+      a.v[i] += b.v[i];
     }
-    return result;
+    return a;
   }
-  friend simd operator+(simd a, simd b) {
-    return each([&](int i) { return a.v[i] + b.v[i]; });
+  friend LINATTN_HOST_DEVICE simd operator-(simd a, simd b) {
+    for (int i = 0; i < width; ++i) {
+      a.v[i] -= b.v[i];
+    }
+    return a;
   }
-  friend simd operator-(simd a, simd b) {
-    return each([&](int i) { return a.v[i] - b.v[i]; });
+  friend LINATTN_HOST_DEVICE simd operator*(simd a, simd b) {
+    for (int i = 0; i < width; ++i) {
+      a.v[i] *= b.v[i];
+    }
+    return a;
   }
-  friend simd operator*(simd a, simd b) {
-    return each([&](int i) { return a.v[i] * b.v[i]; });
-  }
-  friend simd multiply_add(simd a, simd b, simd c) {
-    return each([&](int i) { return a.v[i] * b.v[i] + c.v[i]; });
-  }
+  friend LINATTN_HOST_DEVICE simd multiply_add(simd a, simd b, simd c) { return a * b + c; }
 #endif
 };
 
 /// 1 / sqrt(x), to an ulp or two: an integer first guess and Newton steps (both compilers scalarise a vector's sqrt).
+#if LINATTN_VECTOR_EXTENSIONS
 template <class Real>
 LINATTN_ALWAYS_INLINE simd<Real> rsqrt(simd<Real> x) {
-#if LINATTN_VECTOR_EXTENSIONS
   using vector = simd<Real>;
   constexpr bool single = sizeof(Real) == 4;
   using bits_type = std::conditional_t<single, std::uint32_t, std::uint64_t>;
@@ -147,10 +147,16 @@ LINATTN_ALWAYS_INLINE simd<Real> rsqrt(simd<Real> x) {
     y = y * (vector(Real(1.5)) - half * y * y);
   }
   return y;
-#else
-  return simd<Real>::each([&](int i) { return Real(1) / std::sqrt(x.v[i]); });
-#endif
 }
+#else
+template <class Real>
+LINATTN_HOST_DEVICE simd<Real> rsqrt(simd<Real> x) {
+  for (int i = 0; i < simd<Real>::width; ++i) {
+    x.v[i] = detail::rsqrt(x.v[i]);
+  }
+  return x;
+}
+#endif
 
 /// The lanes from `first` on; zero below (also where a lane holds a NaN).
 template <class Real>

@@ -7,12 +7,12 @@
 #include <linattn/core/config.hpp>
 #include <linattn/core/error.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -115,7 +115,7 @@ class law_support {
     constexpr std::size_t margin = 16;
     constexpr Real guard = Real(-12345.5);
     std::vector<Real> memory(values.size() + 2 * margin, guard);
-    std::memcpy(memory.data() + margin, values.data(), values.size() * sizeof(Real));
+    std::copy(values.begin(), values.end(), memory.begin() + margin);
     hook(memory.data() + margin);
     for (std::size_t i = 0; i < margin; ++i) {
       if (memory[i] != guard || memory[memory.size() - 1 - i] != guard) {
@@ -123,7 +123,7 @@ class law_support {
                             " numbers; writes inside them are accepted; check its loops");
       }
     }
-    std::memcpy(values.data(), memory.data() + margin, values.size() * sizeof(Real));
+    std::copy_n(memory.begin() + margin, values.size(), values.begin());
     for (Real x : values) {
       if (!is_finite(static_cast<double>(x))) {
         return report_.fail(name, " makes a number that is not finite",

@@ -44,6 +44,22 @@ struct packed_polynomial {
     return t;
   }();
 
+  struct pair {
+    int first;
+    int second;
+  };
+  LINATTN_HOST_DEVICE static constexpr pair pair_of(int n) {
+#if defined(__CUDA_ARCH__)  // the table is host memory
+    int row = 0;
+    for (; n >= HeadDim - row; ++row) {
+      n -= HeadDim - row;
+    }
+    return {row, row + n};
+#else
+    return {table.first[n], table.second[n]};
+#endif
+  }
+
   static constexpr double root0 = constexpr_sqrt(c0);
   static constexpr double root1 = constexpr_sqrt(c1);
   static constexpr double square = constexpr_sqrt(c2);
@@ -72,8 +88,7 @@ struct packed_polynomial {
     if (n < pairs_begin) {
       return x[n - linear_begin] * T(static_cast<real>(root1));
     }
-    int const i = table.first[n - pairs_begin];
-    int const j = table.second[n - pairs_begin];
+    auto const [i, j] = pair_of(n - pairs_begin);
     return x[i] * (x[j] * T(static_cast<real>(i == j ? square : product)));
   }
 
@@ -88,8 +103,7 @@ struct packed_polynomial {
       grad[n - linear_begin] = grad[n - linear_begin] + g * T(static_cast<real>(root1));
       return;
     }
-    int const i = table.first[n - pairs_begin];
-    int const j = table.second[n - pairs_begin];
+    auto const [i, j] = pair_of(n - pairs_begin);
     T const weighted = g * T(static_cast<real>(i == j ? square : product));
     grad[i] = grad[i] + weighted * x[j];
     grad[j] = grad[j] + weighted * x[i];  // a square (i == j) gets its factor 2 here

@@ -19,6 +19,7 @@ namespace {
 constexpr double kWarmUp = 0.04;      // of the run
 constexpr double kLargestNorm = 1.0;  // of the gradient; a larger one is scaled down to it
 constexpr double kSmoothing = 0.98;   // of the loss that is shown
+constexpr int kShardRows = 512;       // rows of a shard: few enough for its activations to stay near the core
 constexpr int kRanges = 16;           // pieces of the parameter array in the update
 
 using clock = std::chrono::steady_clock;
@@ -30,18 +31,17 @@ struct shard {
   sequence_shape shape;
   std::vector<int> tokens, targets;
   workspace work;
-  std::vector<float> gradients;
+  buffer gradients;
   double loss = 0;
 };
 
 std::vector<shard> make_shards(options const& settings, std::size_t parameters) {
-  // Two windows a shard keep its activations near the core, and leave enough shards to share out.
-  constexpr int kWindows = 2;
+  int const windows = std::max(1, kShardRows / settings.time);
   std::vector<shard> shards;
-  for (int first = 0; first < settings.batch; first += kWindows) {
-    sequence_shape const shape{std::min(kWindows, settings.batch - first), settings.time};
+  for (int first = 0; first < settings.batch; first += windows) {
+    sequence_shape const shape{std::min(windows, settings.batch - first), settings.time};
     auto const rows = static_cast<std::size_t>(shape.rows());
-    shards.push_back({shape, std::vector<int>(rows), std::vector<int>(rows), {}, std::vector<float>(parameters), 0});
+    shards.push_back({shape, std::vector<int>(rows), std::vector<int>(rows), {}, buffer(parameters), 0});
   }
   return shards;
 }
@@ -112,7 +112,7 @@ class gradient_sum {
   model const& net_;
   worker_pool& pool_;
   std::vector<shard> shards_;
-  std::vector<float> total_;
+  buffer total_;
   std::vector<double> partial_squares_;
 };
 

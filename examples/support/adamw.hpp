@@ -6,7 +6,8 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <vector>
+
+#include "buffer.hpp"
 
 namespace example {
 
@@ -47,7 +48,7 @@ class adamw {
 
  private:
   adamw_settings settings_;
-  std::vector<float> mean_, square_;
+  buffer mean_, square_;
   double mean_correction_ = 1, square_correction_ = 1;  // beta^step
 };
 

@@ -16,6 +16,8 @@ namespace example {
 struct attention_shape {
   int heads;
   int value_dim;
+  /// Added to the sum of the weights before the division by it.
+  double eps = 1e-6;
   /// The examples instantiate one head_dim for queries and keys, that of the papers.
   static constexpr int head_dim = 16;
 

@@ -54,8 +54,8 @@ std::unique_ptr<mixer_state> attention_mixer::make_state(int batch) const { retu
 
 void attention_mixer::step(std::span<float const> values, int batch, float const* u, float* out,
                            mixer_state& state) const {
-  std::vector<float> qkv(static_cast<std::size_t>(batch * shape_.fused_width()));
-  std::vector<float> attended(static_cast<std::size_t>(batch * shape_.out_width()));
+  buffer qkv(static_cast<std::size_t>(batch * shape_.fused_width()));
+  buffer attended(static_cast<std::size_t>(batch * shape_.out_width()));
   projection_.forward(values, u, batch, qkv.data());
   kernel_->step(map_parameters_.of(values), batch, qkv.data(), attended.data(), state);
   back_.forward_add(values, attended.data(), batch, out);

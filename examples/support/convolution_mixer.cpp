@@ -3,7 +3,6 @@
 #include "convolution_mixer.hpp"
 
 #include <algorithm>
-#include <vector>
 
 namespace example {
 namespace {
@@ -13,7 +12,7 @@ struct recent_rows final : mixer_state {
   recent_rows(int batch, std::size_t floats_per_sequence)
       : sequence_size(floats_per_sequence), rows(static_cast<std::size_t>(batch) * floats_per_sequence, 0.0F) {}
   std::size_t sequence_size;
-  std::vector<float> rows;
+  buffer rows;
 };
 
 /// sum = bias + sum_j filter[j] * row[-j], over the taps that exist.
@@ -51,7 +50,7 @@ std::size_t convolution_mixer::scratch_size(sequence_shape shape) const {
 void convolution_mixer::forward(std::span<float const> values, sequence_shape shape, float const* u, float* out,
                                 float* saved, mixer_state* final_state) const {
   gate_.forward(values, u, shape.rows(), saved);
-  std::vector<float> sum(static_cast<std::size_t>(width_));
+  buffer sum(static_cast<std::size_t>(width_));
   for (int row = 0; row < shape.rows(); ++row) {
     int const taps = std::min(taps_, row % shape.time + 1);
     float const* __restrict in = u + row * width_;
@@ -126,9 +125,9 @@ void convolution_mixer::step(std::span<float const> values, int batch, float con
                              mixer_state& state) const {
   auto& recent = dynamic_cast<recent_rows&>(state);
   auto const width = static_cast<std::size_t>(width_);
-  std::vector<float> gate(static_cast<std::size_t>(batch) * width);
-  std::vector<float> window(recent.sequence_size + width);
-  std::vector<float> sum(width);
+  buffer gate(static_cast<std::size_t>(batch) * width);
+  buffer window(recent.sequence_size + width);
+  buffer sum(width);
   gate_.forward(values, u, batch, gate.data());
   for (int b = 0; b < batch; ++b) {
     float* const rows = recent.rows.data() + static_cast<std::size_t>(b) * recent.sequence_size;

@@ -33,57 +33,30 @@ class linattn_kernel final : public attention_kernel {
   void forward(float const* map_parameters, sequence_shape shape, float const* qkv, float* out, float* denominator,
                mixer_state* final_state) const override {
     fused_views<float const> const in(shape_, shape, qkv);
-    layer_type const layer = make_layer(map_parameters);
-    if (final_state == nullptr) {
-      linattn::forward(executor(), layer,
-                       {.q = in.q,
-                        .k = in.k,
-                        .v = in.v,
-                        .out = out_view(shape, out),
-                        .denominator = denominator_view(shape, denominator)});
-    } else {
-      linattn::forward(executor(), layer,
-                       {.q = in.q,
-                        .k = in.k,
-                        .v = in.v,
-                        .out = out_view(shape, out),
-                        .denominator = denominator_view(shape, denominator),
-                        .final_state = dynamic_cast<state&>(*final_state).values.view()});
-    }
+    linattn::forward(executor(), make_layer(map_parameters),
+                     {.q = in.q,
+                      .k = in.k,
+                      .v = in.v,
+                      .out = out_view(shape, out),
+                      .denominator = linattn::view_bht(denominator, shape.batch, shape_.heads, shape.time),
+                      .final_state = view_of(final_state)});
   }
 
   void backward(float const* map_parameters, float* grad_map_parameters, sequence_shape shape, float const* qkv,
                 float const* out, float const* denominator, float const* grad_out, float* grad_qkv) const override {
     fused_views<float const> const in(shape_, shape, qkv);
     fused_views<float> const grad(shape_, shape, grad_qkv);
-    layer_type const layer = make_layer(map_parameters);
-    auto const saved_out = out_view(shape, out);
-    auto const saved_denominator = denominator_view(shape, denominator);
-    auto const incoming = out_view(shape, grad_out);
-    if constexpr (Learns == learns::nothing) {
-      linattn::backward(executor(), layer,
-                        {.q = in.q,
-                         .k = in.k,
-                         .v = in.v,
-                         .out = saved_out,
-                         .denominator = saved_denominator,
-                         .grad_out = incoming,
-                         .grad_q = grad.q,
-                         .grad_k = grad.k,
-                         .grad_v = grad.v});
-    } else {
-      linattn::backward(executor(), layer,
-                        {.q = in.q,
-                         .k = in.k,
-                         .v = in.v,
-                         .out = saved_out,
-                         .denominator = saved_denominator,
-                         .grad_out = incoming,
-                         .grad_q = grad.q,
-                         .grad_k = grad.k,
-                         .grad_v = grad.v,
-                         .grad_map = map_views<typename Map::gradients>(grad_map_parameters)});
-    }
+    linattn::backward(executor(), make_layer(map_parameters),
+                      {.q = in.q,
+                       .k = in.k,
+                       .v = in.v,
+                       .out = out_view(shape, out),
+                       .denominator = linattn::view_bht(denominator, shape.batch, shape_.heads, shape.time),
+                       .grad_out = out_view(shape, grad_out),
+                       .grad_q = grad.q,
+                       .grad_k = grad.k,
+                       .grad_v = grad.v,
+                       .grad_map = map_views<typename Map::gradients>(grad_map_parameters)});
   }
 
   std::unique_ptr<mixer_state> make_state(int batch) const override {
@@ -130,27 +103,36 @@ class linattn_kernel final : public attention_kernel {
     return linattn::view_bthd(out, shape.batch, shape.time, shape_.heads, shape_.value_dim);
   }
 
-  template <class T>
-  linattn::tensor_view<T, 3> denominator_view(sequence_shape shape, T* data) const {
-    return {data, {shape.batch, shape_.heads, shape.time}, {shape_.heads * shape.time, shape.time, 1}};
+  /// An absent state, which linattn takes as not wanted, for nullptr.
+  static typename layer_type::state_type view_of(mixer_state* wanted) {
+    return wanted == nullptr ? typename layer_type::state_type{} : dynamic_cast<state&>(*wanted).values.view();
   }
 
   /// The map's parameters (or their gradients) as views into the flat array; what the map does not learn stays absent.
   template <class Views, class T>
-  Views map_views(T* data) const {
-    auto block = [&](int index) {
+  Views map_views([[maybe_unused]] T* data) const {
+    Views views;
+    [[maybe_unused]] auto const block = [&](int index) {
       int const row = attention_shape::head_dim;
-      return linattn::tensor_view<T, 2>{data + index * shape_.heads * row, {shape_.heads, row}, {row, 1}};
+      return linattn::tensor_view<T, 2>{data + index * shape_.heads * row, {shape_.heads, row}};
     };
     if constexpr (Learns == learns::gamma) {
-      return {.gamma_q = block(0), .gamma_k = block(1)};
-    } else {
-      return {.gamma_q = block(0), .beta_q = block(1), .gamma_k = block(2), .beta_k = block(3)};
+      views.gamma_q = block(0);
+      views.gamma_k = block(1);
+    } else if constexpr (Learns == learns::gamma_and_beta) {
+      views.gamma_q = block(0);
+      views.beta_q = block(1);
+      views.gamma_k = block(2);
+      views.beta_k = block(3);
     }
+    return views;
   }
 
   layer_type make_layer([[maybe_unused]] float const* map_parameters) const {
     layer_type layer;
+    if constexpr (Normalizer::needs_denominator) {
+      layer.normalizer.eps = shape_.eps;
+    }
     if constexpr (Learns != learns::nothing) {
       layer.map.parameters = map_views<decltype(layer.map.parameters)>(map_parameters);
     }

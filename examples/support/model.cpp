@@ -13,9 +13,9 @@ namespace {
 
 constexpr float kDeviation = 0.02F;
 
-void grow(std::vector<float>& buffer, std::size_t size) {
-  if (buffer.size() < size) {
-    buffer.resize(size);
+void grow(buffer& array, std::size_t size) {
+  if (array.size() < size) {
+    array.resize(size);
   }
 }
 
@@ -32,7 +32,7 @@ model::model(model_settings settings)
       blocks_.push_back(
           {norm, std::make_unique<convolution_mixer>(parameters_, settings_.width, settings_.taps, kDeviation)});
     } else {
-      attention_shape const shape{settings_.heads, settings_.value_dim};
+      attention_shape const shape{settings_.heads, settings_.value_dim, settings_.eps};
       blocks_.push_back(
           {norm, std::make_unique<attention_mixer>(parameters_, settings_.kernel, settings_.width, shape, kDeviation)});
     }

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "buffer.hpp"
 #include "layers.hpp"
 #include "mixer.hpp"
 
@@ -23,17 +24,18 @@ struct model_settings {
   int heads = 4;
   int value_dim = 32;
   int taps = 3;
+  double eps = 1e-6;  // of the attention's normalizer
   unsigned seed = 1;
 };
 
 /// Activations of one forward, kept for its backward; reused from step to step, so that nothing is allocated in the
 /// loop.
 struct workspace {
-  std::vector<std::vector<float>> residual;    // the input of each block, and of the final norm
-  std::vector<std::vector<float>> normal;      // each LayerNorm's output
-  std::vector<std::vector<float>> statistics;  // each LayerNorm's mean and 1 / deviation
-  std::vector<std::vector<float>> saved;       // each mixer's own
-  std::vector<float> logits, grad_residual, grad_normal, scratch;
+  std::vector<buffer> residual;    // the input of each block, and of the final norm
+  std::vector<buffer> normal;      // each LayerNorm's output
+  std::vector<buffer> statistics;  // each LayerNorm's mean and 1 / deviation
+  std::vector<buffer> saved;       // each mixer's own
+  buffer logits, grad_residual, grad_normal, scratch;
 };
 
 /// What the model remembers of the text so far: one state a mixer. Its size does not grow with the text.

@@ -6,7 +6,8 @@
 #include <cstddef>
 #include <random>
 #include <span>
-#include <vector>
+
+#include "buffer.hpp"
 
 namespace example {
 
@@ -44,8 +45,8 @@ class parameter_set {
   std::span<float const> decay_mask() const { return decay_mask_; }
 
  private:
-  // Slices start at multiples of a cache line, so that no two layers' rows share one.
-  static constexpr std::size_t kAlignment = 16;
+  // Slices, too, start at a cache line.
+  static constexpr std::size_t kAlignment = kCacheLine / sizeof(float);
 
   parameter reserve(std::size_t size, float value, bool decays) {
     std::size_t const offset = (values_.size() + kAlignment - 1) / kAlignment * kAlignment;
@@ -57,8 +58,8 @@ class parameter_set {
   }
 
   std::mt19937 generator_;
-  std::vector<float> values_;
-  std::vector<float> decay_mask_;
+  buffer values_;
+  buffer decay_mask_;
 };
 
 /// What a layer's backward needs: the parameters and where their gradients are added.

@@ -28,12 +28,13 @@ inline double measure_fma_peak() {
     for (int round = 0; round < rounds; ++round) {
       LINATTN_UNROLL
       for (int i = 0; i < chains; ++i) {
-        x[i] = multiply_add(x[i], factor, term);
+        auto next = multiply_add(x[i], factor, term).v;
 #if defined(__AVX512F__)
-        asm volatile("" : "+v"(x[i].v));  // keeps the chain in a register, and the loop alive
+        asm volatile("" : "+v"(next));  // keeps the chain in a register, and the loop alive
 #elif defined(__SSE2__)
-        asm volatile("" : "+x"(x[i].v));
+        asm volatile("" : "+x"(next));
 #endif
+        x[i] = vector::from(next);
       }
     }
     std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;

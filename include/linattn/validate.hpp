@@ -10,7 +10,6 @@
 
 #include <array>
 #include <cstdint>
-#include <limits>
 
 namespace linattn::inline LINATTN_ABI {
 namespace detail {
@@ -46,10 +45,10 @@ inline bool check_inputs(diagnostic& report, erased_view const& q, erased_view c
     return report.fail("q has ", shape.heads, " heads and k has ", shape.kv_heads,
                        "; the query heads must be a multiple of the key heads; check the head counts");
   }
-  constexpr std::int64_t head_limit = (std::numeric_limits<std::int32_t>::max)();
-  if (shape.heads > head_limit || shape.value_dim > head_limit) {
+  constexpr std::int64_t limit = std::int64_t{1} << 30;  // so that a padded size is still an int
+  if (shape.heads > limit || shape.value_dim > limit) {
     return report.fail("q has ", shape.heads, " heads and v has value_dim ", shape.value_dim,
-                       "; both fit in 31 bits; check the sizes");
+                       "; up to 2^30 are accepted; check the sizes");
   }
   if (offsets.present()) {
     if (shape.batch != 1) {

@@ -90,6 +90,9 @@ void run_forward(cpu_executor const& exec, Attention const& attn, typename Atten
                  schedule const& plan) {
   using map = typename Attention::map_type;
   using real = real_of<Attention>;
+  if (args.out.size() == 0 && !args.denominator.present() && !args.final_state.present()) {
+    return;
+  }
   auto problem = forward_problem_of(attn, args, plan);
   auto const parts = divide<map, real>(exec, problem.shape, plan, false, problem.needs_sums());
   std::size_t const joint = joint_bytes<map, real>(problem.shape);
@@ -235,6 +238,10 @@ void run_backward(cpu_executor const& exec, Attention const& attn, typename Atte
                   schedule const& plan) {
   using map = typename Attention::map_type;
   using real = real_of<Attention>;
+  if (args.grad_q.size() == 0 && args.grad_k.size() == 0 && args.grad_v.size() == 0 &&
+      !args.grad_initial_state.present()) {
+    return;
+  }
   auto const user = gradient_problem_of(attn, args, plan);
   bool const sums = gradients_need_sums(user);
   std::size_t shared = 0;

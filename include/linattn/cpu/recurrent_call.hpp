@@ -93,6 +93,9 @@ void run_recurrent_forward(cpu_executor const& exec, Attention const& attn,
                            typename Attention::forward_args const& args) {
   using map = typename Attention::map_type;
   using real = real_of<Attention>;
+  if (args.out.size() == 0 && !args.denominator.present() && !args.final_state.present()) {
+    return;
+  }
   auto problem = token_problem_of(attn, args);
   auto const parts = token_division::make<map, real>(exec, problem.shape, true);
   for_each_token_stream(

@@ -4,8 +4,8 @@
 #ifndef LINATTN_CPU_DECODE_HPP
 #define LINATTN_CPU_DECODE_HPP
 
-#include <linattn/core/concepts.hpp>
 #include <linattn/cpu/executor.hpp>
+#include <linattn/cpu/map_ref.hpp>
 #include <linattn/cpu/pass.hpp>
 #include <linattn/cpu/problem.hpp>
 #include <linattn/cpu/rows.hpp>
@@ -16,18 +16,6 @@
 #include <cstdint>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
-
-/// phi[n] = feature(x, n) for one row.
-template <class Map, class Real>
-void feature_row(Map const& map, Real const* x, Real* phi) {
-  for (int n = 0; n < Map::feature_dim; ++n) {
-    if constexpr (PolynomialMap<Map>) {
-      phi[n] = Map::packed::feature(x, n);
-    } else {
-      phi[n] = map.feature(x, n);
-    }
-  }
-}
 
 /// Where one token's state lies, and what is read and added: columns [begin, end) of the values.
 template <class Real>
@@ -133,21 +121,21 @@ LINATTN_NEVER_INLINE void update_sums(token_update<Real> const& u, Real* den) {
 }
 
 /// to = from, an absent one being zero; parts that `to` does not have are left out.
-template <class Map, class Real>
-void copy_state(state_slot<Real const> const& from, state_slot<Real> const& to, int value_dim) {
-  for (int n = 0; to.kv != nullptr && n < Map::feature_dim; ++n) {
+template <class Real>
+void copy_state(int features, state_slot<Real const> const& from, state_slot<Real> const& to, int value_dim) {
+  for (int n = 0; to.kv != nullptr && n < features; ++n) {
     for (int c = 0; c < value_dim; ++c) {
       to.kv[n * to.feature_stride + c * to.value_stride] =
           from.kv != nullptr ? from.kv[n * from.feature_stride + c * from.value_stride] : Real(0);
     }
   }
-  for (int n = 0; to.k_sum != nullptr && n < Map::feature_dim; ++n) {
+  for (int n = 0; to.k_sum != nullptr && n < features; ++n) {
     to.k_sum[n * to.k_sum_stride] = from.k_sum != nullptr ? from.k_sum[n * from.k_sum_stride] : Real(0);
   }
 }
 
 /// The memory for one token: rows, features, outputs.
-template <class Map, class Real>
+template <class Real>
 struct token_memory {
   Real* row = nullptr;    // [head_dim]
   Real* phi_k = nullptr;  // [feature_dim]
@@ -157,10 +145,10 @@ struct token_memory {
   Real* den = nullptr;    // [group], three times: den, scale, scale_grad
   int padded = 0;
 
-  token_memory(arena& memory, int value_dim, int group) : padded(whole_vectors<Real>(value_dim)) {
-    row = memory.take<Real>(whole_vectors<Real>(Map::head_dim));
-    phi_k = memory.take<Real>(Map::feature_dim);
-    phi_q = memory.take<Real>(std::int64_t{std::max(group, 1)} * Map::feature_dim);
+  token_memory(arena& memory, map_ref<Real> const& map, int value_dim, int group) : padded(whole_vectors<Real>(value_dim)) {
+    row = memory.take<Real>(whole_vectors<Real>(map.head_dim));
+    phi_k = memory.take<Real>(map.feature_dim);
+    phi_q = memory.take<Real>(std::int64_t{std::max(group, 1)} * map.feature_dim);
     v = memory.take<Real>(padded);
     out = memory.take<Real>(std::int64_t{std::max(group, 1)} * padded);
     den = memory.take<Real>(std::int64_t{3} * std::max(group, 1));
@@ -168,32 +156,29 @@ struct token_memory {
 };
 
 /// What decoding one stream needs to know of the call.
-template <class Map, class Real>
+template <class Real>
 struct token_problem {
-  Map map;
+  map_ref<Real> map;
   normalizer_ref<Real> normalizer;
   call_shape shape;
   tensor_rows q, k, v, out, denominator;
 };
 
-template <class Map, class Real>
-void load_features(Map const& map, role r, std::int64_t head, row_source const& source, std::int64_t time, Real* row,
-                   Real* phi) {
-  copy_rows(source, time, 1, 1, 0, Map::head_dim, row, 0);
-  if constexpr (!Map::all_heads) {
-    map.prepare(row, r, static_cast<int>(head));
-  }
-  feature_row(map, static_cast<Real const*>(row), phi);
+template <class Real>
+void load_features(map_ref<Real> const& map, role r, std::int64_t head, row_source const& source, std::int64_t time,
+                   Real* row, Real* phi) {
+  copy_rows(source, time, 1, 1, 0, map.head_dim, row, 0);
+  map.row_features(map.self, r, static_cast<int>(head), !map.all_heads, row, phi);
 }
 
 /// Takes token `time` of a (sequence, key head) through its state: adds the key unless `read_only`, then writes the
 /// group's outputs unless `write_only`.
-template <class Map, class Real>
-void take_token(token_problem<Map, Real> const& p, stream_id const& id, std::int64_t batch, std::int64_t time,
-                state_slot<Real> const& slot, token_memory<Map, Real>& m, bool read_only, bool write_only) {
+template <class Real>
+void take_token(token_problem<Real> const& p, stream_id const& id, std::int64_t batch, std::int64_t time,
+                state_slot<Real> const& slot, token_memory<Real>& m, bool read_only, bool write_only) {
   int const group = write_only ? 0 : p.shape.group();
   if (read_only) {
-    std::fill(m.phi_k, m.phi_k + Map::feature_dim, Real(0));
+    std::fill(m.phi_k, m.phi_k + p.map.feature_dim, Real(0));
     std::fill(m.v, m.v + m.padded, Real(0));
   } else {
     load_features(p.map, role::key, id.kv_head, p.k.source(batch, id.kv_head), time, m.row, m.phi_k);
@@ -202,9 +187,9 @@ void take_token(token_problem<Map, Real> const& p, stream_id const& id, std::int
   for (int member = 0; member < group; ++member) {
     std::int64_t const head = p.shape.query_head(id.kv_head, member);
     load_features(p.map, role::query, head, p.q.source(batch, head), time, m.row,
-                  m.phi_q + static_cast<std::ptrdiff_t>(member) * Map::feature_dim);
+                  m.phi_q + static_cast<std::ptrdiff_t>(member) * p.map.feature_dim);
   }
-  token_update<Real> const update{slot,    Map::feature_dim, 0,        p.shape.value_dim, m.phi_k,
+  token_update<Real> const update{slot,    p.map.feature_dim, 0,        p.shape.value_dim, m.phi_k,
                                   m.phi_q, m.v,              m.out,    m.padded,          group};
   if (slot.kv != nullptr) {
     update_values(update);

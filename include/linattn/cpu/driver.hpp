@@ -24,15 +24,16 @@ void for_each_piece(std::int64_t begin, std::int64_t end, std::int64_t step, F&&
 }
 
 /// How many numbers a state takes: kv, then the padded sums if there are any.
-template <class Map, class Real>
-std::int64_t state_size(value_columns const& columns) noexcept {
-  return std::int64_t{columns.padded} * Map::feature_dim + worker_memory<Map, Real>::state_sums;
+template <class Real>
+std::int64_t state_size(int features, value_columns const& columns) noexcept {
+  return std::int64_t{columns.padded} * features + whole_vectors<Real>(features);
 }
 
-template <class Map, class Real>
+template <class Real>
 class stream_runner {
  public:
-  stream_runner(worker_memory<Map, Real>& memory, schedule const& plan) : m_(memory), plan_(plan) {}
+  stream_runner(worker_memory<Real>& memory, schedule const& plan, int features)
+      : m_(memory), plan_(plan), features_(features) {}
 
   /// A whole stream. Each segment is summed from zero beside the state that it began with.
   template <class Pass>
@@ -69,17 +70,17 @@ class stream_runner {
       end_segments();
     }
     if (pass.wants_final_state()) {
-      store_state<Map>(pass.final_state(), columns, m_.state.kv, m_.state.k_sum);
+      store_state<Real>(features_, pass.final_state(), columns, m_.state.kv, m_.state.k_sum);
     }
   }
 
   /// Only the sum of one segment, from zero, to `to`.
   template <class Pass>
   void sum_segment(Pass& pass, value_columns const& columns, std::int64_t begin, std::int64_t end, Real* to) {
-    std::fill(to, to + state_size<Map, Real>(columns), Real(0));
+    std::fill(to, to + state_size<Real>(features_, columns), Real(0));
     running_state<Real> const own = m_.state;
     m_.state.kv = to;
-    m_.state.k_sum = own.k_sum != nullptr ? to + std::int64_t{columns.padded} * Map::feature_dim : nullptr;
+    m_.state.k_sum = own.k_sum != nullptr ? to + std::int64_t{columns.padded} * features_ : nullptr;
     accumulate<Pass>(pass, begin, end);
     m_.state = own;
   }
@@ -88,10 +89,10 @@ class stream_runner {
   template <class Pass>
   void run_segment(Pass& pass, value_columns const& columns, std::int64_t begin, std::int64_t end, Real const* before,
                    bool zero) {
-    std::int64_t const size = std::int64_t{columns.padded} * Map::feature_dim;
+    std::int64_t const size = std::int64_t{columns.padded} * features_;
     std::copy(before, before + size, m_.state.kv);
     if (m_.state.k_sum != nullptr) {
-      std::copy(before + size, before + state_size<Map, Real>(columns), m_.state.k_sum);
+      std::copy(before + size, before + state_size<Real>(features_, columns), m_.state.k_sum);
     }
     m_.state.zero = zero;
     if (pass.state_first()) {
@@ -114,7 +115,7 @@ class stream_runner {
   template <class Pass>
   void load_initial(Pass& pass, value_columns const& columns) {
     auto const slot = pass.initial_state();
-    load_state<Map>(slot, columns, m_.state.kv, m_.state.k_sum);
+    load_state<Real>(features_, slot, columns, m_.state.kv, m_.state.k_sum);
     m_.state.zero = slot.kv == nullptr && slot.k_sum == nullptr;
     end_segments();
   }
@@ -133,13 +134,13 @@ class stream_runner {
   }
 
   void begin_segment(value_columns const& columns) {
-    std::int64_t const size = std::int64_t{columns.padded} * Map::feature_dim;
+    std::int64_t const size = std::int64_t{columns.padded} * features_;
     m_.state.local_kv = m_.segment.local_kv;
     m_.state.base_kv = m_.segment.base_kv;
     std::copy(m_.state.kv, m_.state.kv + size, m_.state.base_kv);
     std::fill(m_.state.local_kv, m_.state.local_kv + size, Real(0));
     if (m_.state.k_sum != nullptr) {
-      constexpr int sums = worker_memory<Map, Real>::state_sums;
+      int const sums = whole_vectors<Real>(features_);
       m_.state.local_k_sum = m_.segment.local_k_sum;
       m_.state.base_k_sum = m_.segment.base_k_sum;
       std::copy(m_.state.k_sum, m_.state.k_sum + sums, m_.state.base_k_sum);
@@ -151,12 +152,13 @@ class stream_runner {
     m_.state.local_kv = m_.state.local_k_sum = m_.state.base_kv = m_.state.base_k_sum = nullptr;
   }
 
-  worker_memory<Map, Real>& m_;
+  worker_memory<Real>& m_;
   schedule const& plan_;
+  int features_;
 };
 
 /// How a call is spread over threads, and what memory that takes.
-template <class Map, class Real>
+template <class Real>
 struct division {
   stream_set<Real> streams;
   int workers = 1;
@@ -170,21 +172,21 @@ struct division {
 };
 
 /// Multiply-adds of a forward over the call, roughly: what decides how many threads are worth starting.
-template <class Map>
-double forward_work(call_shape const& shape, schedule const& plan) noexcept {
+template <class Real>
+double forward_work(map_ref<Real> const& map, call_shape const& shape, schedule const& plan) noexcept {
   double const length = static_cast<double>(shape.longest_sequence());
   double const block = std::min(static_cast<double>(plan.block(shape.longest_sequence())), length);
-  double const row = 2.0 * Map::feature_dim * shape.value_dim + 0.5 * block * (Map::head_dim + shape.value_dim);
+  double const row = 2.0 * map.feature_dim * shape.value_dim + 0.5 * block * (map.head_dim + shape.value_dim);
   return static_cast<double>(shape.batch) * static_cast<double>(shape.heads) * static_cast<double>(shape.time) * row;
 }
 
-template <class Map, class Real>
-division<Map, Real> divide(cpu_executor const& exec, call_shape const& shape, schedule const& plan, bool gradients,
-                           bool denominator) noexcept {
-  division<Map, Real> result;
+template <class Real>
+division<Real> divide(cpu_executor const& exec, map_ref<Real> const& map, call_shape const& shape,
+                      schedule const& plan, bool gradients, bool denominator) noexcept {
+  division<Real> result;
   std::int64_t const longest = shape.longest_sequence();
   std::int64_t const pairs = shape.sequences * shape.kv_heads;
-  double const work = forward_work<Map>(shape, plan) * (gradients ? 2.5 : 1.0);
+  double const work = forward_work(map, shape, plan) * (gradients ? 2.5 : 1.0);
   int const threads = worker_count(exec, std::int64_t{1} << 30, work);
   int const ranges = gradients || pairs == 0 ? 1 : static_cast<int>((threads + pairs - 1) / pairs);
   result.streams = stream_set<Real>::make(shape, ranges);
@@ -192,12 +194,12 @@ division<Map, Real> divide(cpu_executor const& exec, call_shape const& shape, sc
   result.segments = share_sequences ? plan.segments(longest) : 1;
   result.workers = worker_count(exec, result.streams.size() * result.segments, work);
   arena counter;
-  worker_memory<Map, Real> const count(counter, plan, longest, result.streams.columns(0).padded, shape.group(),
-                                       gradients, denominator);
+  worker_memory<Real> const count(counter, map, plan, longest, result.streams.columns(0).padded, shape.group(),
+                                  gradients, denominator);
   result.worker_bytes = counter.taken();
   if (share_sequences) {
     result.segment_bytes = static_cast<std::size_t>(result.streams.size() * result.segments *
-                                                    state_size<Map, Real>(result.streams.columns(0))) *
+                                                    state_size<Real>(map.feature_dim, result.streams.columns(0))) *
                            sizeof(Real);
   }
   return result;
@@ -205,12 +207,12 @@ division<Map, Real> divide(cpu_executor const& exec, call_shape const& shape, sc
 
 /// Turns the sums of a stream's segments into the states before them, in the pass's direction; where the outputs need
 /// the whole sum first, into that sum. Stores the final state.
-template <class Map, class Pass, class Real>
-void scan_segments(Pass& pass, value_columns const& columns, std::int64_t segments, Real* states, std::int64_t size) {
+template <class Pass, class Real>
+void scan_segments(Pass& pass, int features, value_columns const& columns, std::int64_t segments, Real* states, std::int64_t size) {
   Real* const total = pass.state().kv;  // kv and k_sum apart; a scratch copy of the running sum
   Real* const total_sums = pass.state().k_sum;
-  std::int64_t const kv_size = std::int64_t{columns.padded} * Map::feature_dim;
-  load_state<Map>(pass.initial_state(), columns, total, total_sums);
+  std::int64_t const kv_size = std::int64_t{columns.padded} * features;
+  load_state<Real>(features, pass.initial_state(), columns, total, total_sums);
   for (std::int64_t i = 0; i < segments; ++i) {
     Real* const kv = states + (Pass::reversed ? segments - 1 - i : i) * size;
     Real* const sums = kv + kv_size;
@@ -219,7 +221,7 @@ void scan_segments(Pass& pass, value_columns const& columns, std::int64_t segmen
       total[j] = before + kv[j];
       kv[j] = before;
     }
-    for (int j = 0; total_sums != nullptr && j < worker_memory<Map, Real>::state_sums; ++j) {
+    for (int j = 0; total_sums != nullptr && j < whole_vectors<Real>(features); ++j) {
       Real const before = total_sums[j];
       total_sums[j] = before + sums[j];
       sums[j] = before;
@@ -228,39 +230,39 @@ void scan_segments(Pass& pass, value_columns const& columns, std::int64_t segmen
   for (std::int64_t i = 0; pass.state_first() && i < segments; ++i) {
     std::copy(total, total + kv_size, states + i * size);
     if (total_sums != nullptr) {
-      std::copy(total_sums, total_sums + worker_memory<Map, Real>::state_sums, states + i * size + kv_size);
+      std::copy(total_sums, total_sums + whole_vectors<Real>(features), states + i * size + kv_size);
     }
   }
   if (pass.wants_final_state()) {
-    store_state<Map>(pass.final_state(), columns, total, total_sums);
+    store_state<Real>(features, pass.final_state(), columns, total, total_sums);
   }
 }
 
 /// Runs Pass(problem, memory) over all streams.
-template <class Pass, class Map, class Real, class Problem>
-void run_pass(cpu_executor const& exec, Problem const& problem, division<Map, Real> const& parts, bool gradients,
+template <class Pass, class Real, class Problem>
+void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> const& parts, bool gradients,
               bool denominator, call_memory const& memory, std::size_t offset) {
   std::int64_t const longest = problem.shape.longest_sequence();
   schedule const& plan = problem.plan;
   auto const with_pass = [&](int worker, std::int64_t stream, auto&& f) {
     arena own = memory.piece(offset + static_cast<std::size_t>(worker) * parts.worker_bytes, parts.worker_bytes);
-    worker_memory<Map, Real> buffers(own, plan, longest, parts.streams.columns(0).padded,
+    worker_memory<Real> buffers(own, problem.map, plan, longest, parts.streams.columns(0).padded,
                                      problem.shape.group(), gradients, denominator);
     stream_id const id = parts.streams[stream];
     value_columns const columns = parts.streams.columns(id.range);
     Pass pass(problem, buffers);
     pass.bind(stream, id, columns);
-    f(pass, columns, stream_runner<Map, Real>(buffers, plan));
+    f(pass, columns, stream_runner<Real>(buffers, plan, problem.map.feature_dim));
   };
   if (parts.segments == 1) {
     for_each_task(exec, parts.workers, parts.streams.size(), [&](std::int64_t task, int worker) {
-      with_pass(worker, task, [&](Pass& pass, value_columns const& columns, stream_runner<Map, Real> runner) {
+      with_pass(worker, task, [&](Pass& pass, value_columns const& columns, stream_runner<Real> runner) {
         runner.run(pass, columns);
       });
     });
     return;
   }
-  std::int64_t const size = state_size<Map, Real>(parts.streams.columns(0));
+  std::int64_t const size = state_size<Real>(problem.map.feature_dim, parts.streams.columns(0));
   std::size_t const states_at = offset + static_cast<std::size_t>(parts.workers) * parts.worker_bytes;
   Real* const states =
       memory.piece(states_at, parts.segment_bytes).template take<Real>(parts.streams.size() * parts.segments * size);
@@ -268,7 +270,7 @@ void run_pass(cpu_executor const& exec, Problem const& problem, division<Map, Re
   auto const each_segment = [&](auto&& f, auto&& single) {
     for_each_task(exec, parts.workers, parts.streams.size() * parts.segments, [&](std::int64_t task, int worker) {
       with_pass(worker, task / parts.segments,
-                [&](Pass& pass, value_columns const& columns, stream_runner<Map, Real> runner) {
+                [&](Pass& pass, value_columns const& columns, stream_runner<Real> runner) {
                   std::int64_t const index = task % parts.segments;
                   std::int64_t const begin = index * plan.segment(pass.length());
                   std::int64_t const end = std::min(begin + plan.segment(pass.length()), pass.length());
@@ -280,28 +282,28 @@ void run_pass(cpu_executor const& exec, Problem const& problem, division<Map, Re
                 });
     });
   };
-  auto const nothing = [](Pass&, value_columns const&, stream_runner<Map, Real>&) {};
+  auto const nothing = [](Pass&, value_columns const&, stream_runner<Real>&) {};
   each_segment(
-      [](Pass& pass, value_columns const& columns, stream_runner<Map, Real>& runner, std::int64_t begin,
+      [](Pass& pass, value_columns const& columns, stream_runner<Real>& runner, std::int64_t begin,
          std::int64_t end, Real* state) { runner.sum_segment(pass, columns, begin, end, state); },
       nothing);
   for_each_task(exec, parts.workers, parts.streams.size(), [&](std::int64_t stream, int worker) {
-    with_pass(worker, stream, [&](Pass& pass, value_columns const& columns, stream_runner<Map, Real>) {
+    with_pass(worker, stream, [&](Pass& pass, value_columns const& columns, stream_runner<Real>) {
       std::int64_t const count = plan.segments(pass.length());
       if (count > 1) {
-        scan_segments<Map>(pass, columns, count, states + stream * parts.segments * size, size);
+        scan_segments(pass, problem.map.feature_dim, columns, count, states + stream * parts.segments * size, size);
       }
     });
   });
   each_segment(
-      [](Pass& pass, value_columns const& columns, stream_runner<Map, Real>& runner, std::int64_t begin,
+      [](Pass& pass, value_columns const& columns, stream_runner<Real>& runner, std::int64_t begin,
          std::int64_t end, Real const* state) {
         bool const first = Pass::reversed ? end == pass.length() : begin == 0;
         auto const initial = pass.initial_state();
         runner.run_segment(pass, columns, begin, end, state,
                            first && initial.kv == nullptr && initial.k_sum == nullptr);
       },
-      [](Pass& pass, value_columns const& columns, stream_runner<Map, Real>& runner) { runner.run(pass, columns); });
+      [](Pass& pass, value_columns const& columns, stream_runner<Real>& runner) { runner.run(pass, columns); });
 }
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA

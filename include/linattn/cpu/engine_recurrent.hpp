@@ -23,13 +23,16 @@ struct engine<cpu_executor, recurrent> : detail::cpu_engine<engine<cpu_executor,
 
   template <class Attention>
   static void forward(cpu_executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {
-    detail::run_recurrent_forward(exec, attn, args);
+    if (args.out.size() > 0 || args.denominator.present() || args.final_state.present()) {
+      detail::run_recurrent_forward(exec, detail::token_problem_of(attn, args), detail::erase_state(args.initial_state),
+                                    detail::erase_state(args.final_state));
+    }
   }
 
   template <class Attention>
   static std::size_t workspace_bytes(cpu_executor const& exec, Attention const& attn,
                                      typename Attention::forward_args const& args) noexcept {
-    return detail::token_bytes(exec, attn, args, true) + detail::cache_line;
+    return detail::token_division::make(exec, detail::token_problem_of(attn, args), true).bytes() + detail::cache_line;
   }
 };
 

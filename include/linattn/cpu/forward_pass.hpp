@@ -11,27 +11,27 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
 
-template <class Map, class Real>
+template <class Real>
 struct forward_problem {
-  Map map;
+  map_ref<Real> map;
   normalizer_ref<Real> normalizer;
   call_shape shape;
   schedule plan;
   tensor_rows q, k, v, out, denominator;
-  state_view<Map, Real const> initial_state;
-  state_view<Map, Real> final_state;
+  state_tensors<Real const> initial_state;
+  state_tensors<Real> final_state;
 
   [[nodiscard]] bool needs_sums() const noexcept {
     return normalizer.needs_denominator || denominator.present() || final_state.k_sum.present();
   }
 };
 
-template <class Map, class Real>
+template <class Real>
 class forward_pass {
  public:
   static constexpr bool reversed = false;
 
-  forward_pass(forward_problem<Map, Real> const& problem, worker_memory<Map, Real>& memory)
+  forward_pass(forward_problem<Real> const& problem, worker_memory<Real>& memory)
       : p_(problem), m_(memory) {}
 
   void bind(std::int64_t /*stream*/, stream_id const& id, value_columns const& columns) {
@@ -78,7 +78,7 @@ class forward_pass {
         std::int64_t const seen_end = sees == visibility::past ? at + m_.x.count : end;
         for (std::int64_t key = begin; pairs && key < seen_end; key += y_step) {
           load_keys(key, std::min<std::int64_t>(y_step, end - key));
-          weigh_pairs(p_.map, sees, false, columns_, m_.x, m_.y, m_.buffers);
+          weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
           add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
         }
         if (!m_.state.zero) {
@@ -113,10 +113,10 @@ class forward_pass {
       prefetch_.streams[stream++] = {static_cast<char const*>(source.data) + (next * source.stride + column) * bytes,
                                      source.stride * bytes, std::ptrdiff_t{columns} * bytes};
     };
-    add(keys_, 0, Map::head_dim);
+    add(keys_, 0, p_.map.head_dim);
     add(values_, columns_.begin, columns_.end - columns_.begin);
     std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
-    add(p_.q.source(tokens_.batch, head), 0, Map::head_dim);
+    add(p_.q.source(tokens_.batch, head), 0, p_.map.head_dim);
     add(p_.out.source(tokens_.batch, head), columns_.begin, columns_.end - columns_.begin);
   }
 
@@ -148,8 +148,8 @@ class forward_pass {
     }
   }
 
-  forward_problem<Map, Real> const& p_;
-  worker_memory<Map, Real>& m_;
+  forward_problem<Real> const& p_;
+  worker_memory<Real>& m_;
   stream_id id_{};
   value_columns columns_{};
   token_range tokens_{};

@@ -14,17 +14,17 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
 
-template <class Map, class Real>
+template <class Real>
 struct gradient_problem {
-  Map map;
+  map_ref<Real> map;
   normalizer_ref<Real> normalizer;
   call_shape shape;
   schedule plan;
   tensor_rows q, k, v, out, denominator, grad_out;
   tensor_rows grad_q, grad_k, grad_v;
-  state_view<Map, Real const> initial_state;
-  state_view<Map, Real const> grad_final_state;
-  state_view<Map, Real> grad_initial_state;
+  state_tensors<Real const> initial_state;
+  state_tensors<Real const> grad_final_state;
+  state_tensors<Real> grad_initial_state;
   /// (batch, head, time, 2), contiguous: scale(den) and c of each row, left by the pass by queries for the other.
   Real* row_factors = nullptr;
   /// (pass, stream, segment): [group + 1][gradient_size], the parameter gradients of each segment; zero on entry.
@@ -33,7 +33,7 @@ struct gradient_problem {
   std::int64_t segments = 1;  // of the longest sequence
 
   [[nodiscard]] std::int64_t partial_size() const noexcept {
-    return std::int64_t{shape.group() + 1} * Map::gradient_size;
+    return std::int64_t{shape.group() + 1} * map.gradient_size;
   }
   [[nodiscard]] Real* partial(int pass, std::int64_t stream, std::int64_t segment) const noexcept {
     return partials + ((pass * streams + stream) * segments + segment) * partial_size();
@@ -45,10 +45,10 @@ struct gradient_problem {
 };
 
 /// What both passes do alike: where the stream is, loading of tiles, the gradient of a tile's rows.
-template <class Map, class Real>
+template <class Real>
 class gradient_pass_base {
  public:
-  gradient_pass_base(gradient_problem<Map, Real> const& problem, worker_memory<Map, Real>& memory)
+  gradient_pass_base(gradient_problem<Real> const& problem, worker_memory<Real>& memory)
       : p_(problem), m_(memory) {}
 
   void bind(std::int64_t stream, stream_id const& id, value_columns const& columns) {
@@ -132,26 +132,26 @@ class gradient_pass_base {
   void clear_x_results() {
     std::fill(m_.buffers.values, m_.buffers.values + std::ptrdiff_t{columns_.padded} * m_.x.stride, Real(0));
     std::fill(m_.buffers.sums, m_.buffers.sums + m_.x.stride, Real(0));
-    std::fill(m_.buffers.grads, m_.buffers.grads + std::ptrdiff_t{Map::head_dim} * m_.x.stride, Real(0));
+    std::fill(m_.buffers.grads, m_.buffers.grads + std::ptrdiff_t{p_.map.head_dim} * m_.x.stride, Real(0));
   }
 
   /// From the gradient by the prepared rows of x to the gradient by the rows themselves, into the user's tensor.
   void write_x_grads(role r, std::int64_t head, int member, tensor_rows const& target) {
     int const lanes = m_.x.lanes();
-    for (int i = 0; i < Map::head_dim; ++i) {  // idle lanes add nothing to the parameters
+    for (int i = 0; i < p_.map.head_dim; ++i) {  // idle lanes add nothing to the parameters
       std::fill(m_.buffers.grads + i * m_.x.stride + m_.x.count, m_.buffers.grads + i * m_.x.stride + lanes, Real(0));
     }
-    prepare_backward_lanes(
-        p_.map, r, static_cast<int>(head), m_.x.raw, m_.buffers.grads, m_.x.stride, lanes,
-        m_.partials + static_cast<std::ptrdiff_t>(member) * Map::gradient_size * simd<Real>::width);
-    int const columns = whole_vectors<Real>(Map::head_dim);
+    p_.map.prepare_backward(
+        p_.map.self, r, static_cast<int>(head), m_.x.raw, m_.buffers.grads, m_.x.stride, lanes,
+        m_.partials + static_cast<std::ptrdiff_t>(member) * p_.map.gradient_size * simd<Real>::width);
+    int const columns = whole_vectors<Real>(p_.map.head_dim);
     transpose_rows(m_.buffers.grads, m_.x.stride, columns, lanes, m_.buffers.staging, columns);
-    write_rows(target.target(tokens_.batch, head), m_.x.begin, m_.x.count, 0, Map::head_dim, m_.buffers.staging,
+    write_rows(target.target(tokens_.batch, head), m_.x.begin, m_.x.count, 0, p_.map.head_dim, m_.buffers.staging,
                columns);
   }
 
-  gradient_problem<Map, Real> const& p_;
-  worker_memory<Map, Real>& m_;
+  gradient_problem<Real> const& p_;
+  worker_memory<Real>& m_;
   std::int64_t stream_ = 0;
   stream_id id_{};
   value_columns columns_{};
@@ -159,9 +159,9 @@ class gradient_pass_base {
 };
 
 /// grad_q, and the row factors.
-template <class Map, class Real>
-class query_gradient_pass : public gradient_pass_base<Map, Real> {
-  using base = gradient_pass_base<Map, Real>;
+template <class Real>
+class query_gradient_pass : public gradient_pass_base<Real> {
+  using base = gradient_pass_base<Real>;
   using base::columns_, base::id_, base::m_, base::p_, base::tokens_;
 
  public:
@@ -195,8 +195,8 @@ class query_gradient_pass : public gradient_pass_base<Map, Real> {
         base::scale_payload(m_.x, head);
         base::transpose_x_payload();
         for_each_key_tile(begin, end, [&](visibility sees) {
-          weigh_pairs(p_.map, sees, true, columns_, m_.x, m_.y, m_.buffers);
-          add_pair_grads<Map>(sees, m_.x, m_.y, m_.buffers);
+          weigh_pairs_backward(p_.map, sees, columns_, m_.x, m_.y, m_.buffers);
+          add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);
         });
         if (!m_.state.zero) {
           add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers);
@@ -240,7 +240,7 @@ class query_gradient_pass : public gradient_pass_base<Map, Real> {
       load_panels(p_.out.source(tokens_.batch, head), m_.x.begin, count, columns_, m_.x.stride, m_.buffers.values);
     } else {
       for_each_key_tile(begin, end, [&](visibility sees) {
-        weigh_pairs(p_.map, sees, false, columns_, m_.x, m_.y, m_.buffers);
+        weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
         add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
       });
       if (!m_.state.zero) {
@@ -269,9 +269,9 @@ class query_gradient_pass : public gradient_pass_base<Map, Real> {
 };
 
 /// grad_k, grad_v, and the gradient of the initial state.
-template <class Map, class Real>
-class key_gradient_pass : public gradient_pass_base<Map, Real> {
-  using base = gradient_pass_base<Map, Real>;
+template <class Real>
+class key_gradient_pass : public gradient_pass_base<Real> {
+  using base = gradient_pass_base<Real>;
   using base::columns_, base::id_, base::m_, base::p_, base::tokens_;
 
  public:
@@ -315,9 +315,9 @@ class key_gradient_pass : public gradient_pass_base<Map, Real> {
       for (int member = 0; pairs && member < p_.shape.group(); ++member) {
         for (std::int64_t query = seen_begin; query < end; query += y_step) {
           place_queries(member, query, std::min<std::int64_t>(y_step, end - query));
-          weigh_pairs(p_.map, sees, true, columns_, m_.x, m_.y, m_.buffers);
+          weigh_pairs_backward(p_.map, sees, columns_, m_.x, m_.y, m_.buffers);
           add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
-          add_pair_grads<Map>(sees, m_.x, m_.y, m_.buffers);
+          add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);
         }
       }
       store_panels(p_.grad_v.target(tokens_.batch, id_.kv_head), m_.x.begin, m_.x.count, columns_, m_.x.stride,

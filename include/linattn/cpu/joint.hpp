@@ -4,8 +4,8 @@
 #ifndef LINATTN_CPU_JOINT_HPP
 #define LINATTN_CPU_JOINT_HPP
 
-#include <linattn/core/concepts.hpp>
 #include <linattn/cpu/executor.hpp>
+#include <linattn/cpu/map_ref.hpp>
 #include <linattn/cpu/problem.hpp>
 #include <linattn/cpu/rows.hpp>
 
@@ -47,36 +47,36 @@ inline std::int64_t joint_tasks(call_shape const& shape) noexcept {
 }
 
 /// to (batch, time, head, channel) = the prepared rows.
-template <class Map, class Real>
-void prepare_jointly(cpu_executor const& exec, int workers, Map const& map, role r, call_shape const& shape,
+template <class Real>
+void prepare_jointly(cpu_executor const& exec, int workers, map_ref<Real> const& map, role r, call_shape const& shape,
                      std::int64_t heads, tensor_rows const& from, Real* to) {
-  std::int64_t const width = heads * Map::head_dim;
+  std::int64_t const width = heads * map.head_dim;
   for_each_token_run(exec, workers, shape, [&](std::int64_t batch, std::int64_t begin, std::int64_t end, std::int64_t) {
     for (std::int64_t t = begin; t < end; ++t) {
       Real* const rows = to + (batch * shape.time + t) * width;
       gather_heads(from, batch, t, heads, rows);
-      map.prepare(rows, r, static_cast<int>(heads));
+      map.prepare_row(map.self, r, static_cast<int>(heads), rows);
     }
   });
 }
 
 /// grads, of the prepared rows, become the gradients of the rows and are written to `target`. partials: per task,
 /// [heads][gradient_size], zero on entry. scratch: `width` numbers a task.
-template <class Map, class Real>
-void prepare_backward_jointly(cpu_executor const& exec, int workers, Map const& map, role r, call_shape const& shape,
+template <class Real>
+void prepare_backward_jointly(cpu_executor const& exec, int workers, map_ref<Real> const& map, role r, call_shape const& shape,
                               std::int64_t heads, tensor_rows const& rows, Real* grads, tensor_rows const& target,
                               Real* partials, Real* scratch) {
-  std::int64_t const width = heads * Map::head_dim;
+  std::int64_t const width = heads * map.head_dim;
   for_each_token_run(exec, workers, shape, [&](std::int64_t batch, std::int64_t begin, std::int64_t end,
                                                std::int64_t task) {
-    Real* const sums = partials + task * heads * Map::gradient_size;
+    Real* const sums = partials + task * heads * map.gradient_size;
     Real* const raw = scratch + task * width;
     for (std::int64_t t = begin; t < end; ++t) {
       Real* const grad = grads + (batch * shape.time + t) * width;
       gather_heads(rows, batch, t, heads, raw);
-      map.prepare_backward(static_cast<Real const*>(raw), grad, r, static_cast<int>(heads), sums);
+      map.prepare_row_backward(map.self, r, static_cast<int>(heads), raw, grad, sums);
       for (std::int64_t head = 0; head < heads; ++head) {
-        write_rows(target.target(batch, head), t, 1, 0, Map::head_dim, grad + head * Map::head_dim, 0);
+        write_rows(target.target(batch, head), t, 1, 0, map.head_dim, grad + head * map.head_dim, 0);
       }
     }
   });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A feature map's hooks applied to a block of tokens, one token a lane: buffers are [channel][token]. Polynomial maps run
-// on vectors; any other map goes token by token through its scalar hooks, slower and still right.
+// on vectors; any other map goes token by token through its scalar hooks, slower and still right. This is all of the CPU
+// backend that is compiled for each map; everything else sees a map as a map_ref (cpu/map_ref.hpp).
 #ifndef LINATTN_CPU_LANES_HPP
 #define LINATTN_CPU_LANES_HPP
 
@@ -45,7 +46,7 @@ LINATTN_ALWAYS_INLINE void store_lanes(simd<Real> const (&lanes)[Size], Real* x,
 
 /// x [head_dim][tokens], in place. Maps that see all heads at once have been prepared before (cpu/joint.hpp).
 template <class Map, class Real>
-LINATTN_NEVER_INLINE void prepare_lanes(Map const& map, role r, int head, Real* x, std::ptrdiff_t stride, int tokens) {
+void prepare_lanes(Map const& map, role r, int head, Real* x, std::ptrdiff_t stride, int tokens) {
   if constexpr (!Map::all_heads) {
     if constexpr (Map::vectorized) {
       for (int t = 0; t < tokens; t += simd<Real>::width) {
@@ -63,7 +64,7 @@ LINATTN_NEVER_INLINE void prepare_lanes(Map const& map, role r, int head, Real* 
 /// grad [head_dim][tokens], of the prepared rows, becomes the gradient of the rows `raw` before. Adds to partial
 /// [gradient_size][width] the shares of the parameters, lane by lane.
 template <class Map, class Real>
-LINATTN_NEVER_INLINE void prepare_backward_lanes(Map const& map, role r, int head, Real const* raw, Real* grad,
+void prepare_backward_lanes(Map const& map, role r, int head, Real const* raw, Real* grad,
                                                  std::ptrdiff_t stride, int tokens, Real* partial) {
   using vector = simd<Real>;
   constexpr int width = vector::width;
@@ -129,9 +130,31 @@ LINATTN_ALWAYS_INLINE simd<Real> score_grad_of(Map const& map, simd<Real> s) {
   }
 }
 
+/// scores [rows][lanes], s = <x', y'> on entry, becomes score(s).
+template <class Map, class Real>
+void score_lanes(Map const& map, Real* scores, std::ptrdiff_t stride, int rows, int lanes) {
+  for (int row = 0; row < rows; ++row, scores += stride) {
+    for (int lane = 0; lane < lanes; lane += simd<Real>::width) {
+      score_of(map, simd<Real>::load(scores + lane)).store(scores + lane);
+    }
+  }
+}
+
+/// As score_lanes, and grads, by score(s), becomes the gradient by s.
+template <class Map, class Real>
+void score_backward_lanes(Map const& map, Real* scores, Real* grads, std::ptrdiff_t stride, int rows, int lanes) {
+  for (int row = 0; row < rows; ++row, scores += stride, grads += stride) {
+    for (int lane = 0; lane < lanes; lane += simd<Real>::width) {
+      auto const s = simd<Real>::load(scores + lane);
+      (simd<Real>::load(grads + lane) * score_grad_of(map, s)).store(grads + lane);
+      score_of(map, s).store(scores + lane);
+    }
+  }
+}
+
 /// phi[n - first][t] = feature(x_t, n) for first <= n < last.
 template <class Map, class Real>
-LINATTN_NEVER_INLINE void feature_lanes(Map const& map, Real const* x, std::ptrdiff_t stride, int tokens, int first,
+void feature_lanes(Map const& map, Real const* x, std::ptrdiff_t stride, int tokens, int first,
                                         int last, Real* phi, std::ptrdiff_t phi_stride) {
   if constexpr (PolynomialMap<Map>) {
     for (int t = 0; t < tokens; t += simd<Real>::width) {
@@ -152,7 +175,7 @@ LINATTN_NEVER_INLINE void feature_lanes(Map const& map, Real const* x, std::ptrd
 
 /// grad [head_dim][tokens] += sum_n phi_grad[n - first] * d feature(x, n) / dx for first <= n < last.
 template <class Map, class Real>
-LINATTN_NEVER_INLINE void feature_backward_lanes(Map const& map, Real const* x, std::ptrdiff_t stride, int tokens,
+void feature_backward_lanes(Map const& map, Real const* x, std::ptrdiff_t stride, int tokens,
                                                  int first, int last, Real const* phi_grad, std::ptrdiff_t phi_stride,
                                                  Real* grad) {
   if constexpr (PolynomialMap<Map>) {
@@ -177,6 +200,21 @@ LINATTN_NEVER_INLINE void feature_backward_lanes(Map const& map, Real const* x, 
         map.feature_backward(static_cast<Real const*>(point), n, phi_grad[(n - first) * phi_stride + t], row);
       }
     });
+  }
+}
+
+/// phi[n] = feature(x', n) for one row, prepared here if it is `raw`.
+template <class Map, class Real>
+void feature_row(Map const& map, role r, int head, bool raw, Real* row, Real* phi) {
+  if (raw) {
+    map.prepare(row, r, head);
+  }
+  for (int n = 0; n < Map::feature_dim; ++n) {
+    if constexpr (PolynomialMap<Map>) {
+      phi[n] = Map::packed::feature(static_cast<Real const*>(row), n);
+    } else {
+      phi[n] = map.feature(static_cast<Real const*>(row), n);
+    }
   }
 }
 

@@ -47,7 +47,7 @@ struct schedule {
 };
 
 /// The buffers of one worker, cut from an arena.
-template <class Map, class Real>
+template <class Real>
 struct worker_memory {
   operand<Real> x;
   operand<Real> y;
@@ -58,17 +58,15 @@ struct worker_memory {
   Real* row_scale = nullptr;
   Real* row_scale_grad = nullptr;
 
-  static constexpr int state_sums = static_cast<int>(round_up(Map::feature_dim, simd<Real>::width));
-
-  worker_memory(arena& memory, schedule const& plan, std::int64_t longest, int padded_columns, int group,
-                bool gradients, bool denominator) {
+  worker_memory(arena& memory, map_ref<Real> const& map, schedule const& plan, std::int64_t longest, int padded_columns,
+                int group, bool gradients, bool denominator) {
     x.stride = plan.x_tile<Real>(longest);
     y.stride = plan.y_tile<Real>(longest);
     if (plan.crossover > 0 && !plan.whole(longest)) {  // both forms may occur: room for the larger tiles
       x.stride = std::max(x.stride, whole_vectors<Real>(cpu_tuning::x_tile_tokens));
       y.stride = std::max(y.stride, whole_vectors<Real>(cpu_tuning::y_tile_tokens));
     }
-    int const head_columns = whole_vectors<Real>(Map::head_dim);
+    int const head_columns = whole_vectors<Real>(map.head_dim);
     int const widest = std::max(x.stride, y.stride);
     for (operand<Real>* side : {&x, &y}) {
       bool const is_x = side == &x;
@@ -89,19 +87,17 @@ struct worker_memory {
     buffers.weights = memory.take<Real>(pairs);
     buffers.values = memory.take<Real>(std::int64_t{padded_columns} * x.stride);
     buffers.sums = memory.take<Real>(x.stride);
-    buffers.features = memory.take<Real>(std::int64_t{std::min(feature_block, Map::feature_dim)} * widest);
+    buffers.features = memory.take<Real>(std::int64_t{std::min(feature_block, map.feature_dim)} * widest);
     row_scale = memory.take<Real>(widest);
     row_scale_grad = memory.take<Real>(widest);
     if (gradients) {
       buffers.weight_grads = memory.take<Real>(pairs);
       buffers.grads = memory.take<Real>(std::int64_t{head_columns} * x.stride);
-      if constexpr (DifferentiableFeatureMap<Map>) {
-        partials = memory.take<Real>(std::int64_t{group + 1} * Map::gradient_size * simd<Real>::width);
-      }
+      partials = memory.take<Real>(std::int64_t{group + 1} * map.gradient_size * simd<Real>::width);
     }
     auto const take_state = [&](Real*& kv, Real*& k_sum) {
-      kv = memory.take<Real>(std::int64_t{padded_columns} * Map::feature_dim);
-      k_sum = denominator ? memory.take<Real>(state_sums) : nullptr;
+      kv = memory.take<Real>(std::int64_t{padded_columns} * map.feature_dim);
+      k_sum = denominator ? memory.take<Real>(whole_vectors<Real>(map.feature_dim)) : nullptr;
     };
     take_state(state.kv, state.k_sum);
     if (plan.segments(longest) > 1) {
@@ -112,11 +108,12 @@ struct worker_memory {
 };
 
 /// From user memory to panels; an absent state is zero.
-template <class Map, class Real>
-void load_state(state_slot<Real const> const& slot, value_columns const& columns, Real* kv, Real* k_sum) {
+template <class Real>
+void load_state(int features, state_slot<Real const> const& slot, value_columns const& columns, Real* kv,
+                Real* k_sum) {
   columns.for_each_panel([&](int column, int width) {
-    Real* panel = kv + static_cast<std::ptrdiff_t>(column) * Map::feature_dim;
-    for (int n = 0; n < Map::feature_dim; ++n, panel += width) {
+    Real* panel = kv + static_cast<std::ptrdiff_t>(column) * features;
+    for (int n = 0; n < features; ++n, panel += width) {
       for (int c = 0; c < width; ++c) {
         int const at = columns.begin + column + c;
         panel[c] = slot.kv != nullptr && at < columns.end
@@ -125,23 +122,24 @@ void load_state(state_slot<Real const> const& slot, value_columns const& columns
       }
     }
   });
-  for (int n = 0; k_sum != nullptr && n < worker_memory<Map, Real>::state_sums; ++n) {
-    k_sum[n] = slot.k_sum != nullptr && n < Map::feature_dim ? slot.k_sum[n * slot.k_sum_stride] : Real(0);
+  for (int n = 0; k_sum != nullptr && n < whole_vectors<Real>(features); ++n) {
+    k_sum[n] = slot.k_sum != nullptr && n < features ? slot.k_sum[n * slot.k_sum_stride] : Real(0);
   }
 }
 
 /// From panels to user memory; the first range of columns also writes the sums.
-template <class Map, class Real>
-void store_state(state_slot<Real> const& slot, value_columns const& columns, Real const* kv, Real const* k_sum) {
+template <class Real>
+void store_state(int features, state_slot<Real> const& slot, value_columns const& columns, Real const* kv,
+                 Real const* k_sum) {
   columns.for_each_panel([&](int column, int width) {
-    Real const* panel = kv + static_cast<std::ptrdiff_t>(column) * Map::feature_dim;
-    for (int n = 0; slot.kv != nullptr && n < Map::feature_dim; ++n, panel += width) {
+    Real const* panel = kv + static_cast<std::ptrdiff_t>(column) * features;
+    for (int n = 0; slot.kv != nullptr && n < features; ++n, panel += width) {
       for (int c = 0; c < width && columns.begin + column + c < columns.end; ++c) {
         slot.kv[n * slot.feature_stride + (columns.begin + column + c) * slot.value_stride] = panel[c];
       }
     }
   });
-  for (int n = 0; slot.k_sum != nullptr && k_sum != nullptr && columns.begin == 0 && n < Map::feature_dim; ++n) {
+  for (int n = 0; slot.k_sum != nullptr && k_sum != nullptr && columns.begin == 0 && n < features; ++n) {
     slot.k_sum[n * slot.k_sum_stride] = k_sum[n];
   }
 }

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
@@ -146,8 +147,23 @@ struct state_slot {
   std::int64_t k_sum_stride = 0;
 };
 
+/// A state view without its map.
+template <class Real>
+struct state_tensors {
+  tensor_view<Real, 4> kv{};
+  tensor_view<Real, 3> k_sum{};
+  std::span<std::int32_t const> slots{};
+
+  [[nodiscard]] bool present() const noexcept { return kv.present() || k_sum.present(); }
+};
+
 template <class Map, class Real>
-state_slot<Real> slot_of(state_view<Map, Real> const& state, std::int64_t sequence, std::int64_t head) noexcept {
+state_tensors<Real> erase_state(state_view<Map, Real> const& state) noexcept {
+  return {state.kv, state.k_sum, state.slots};
+}
+
+template <class Real>
+state_slot<Real> slot_of(state_tensors<Real> const& state, std::int64_t sequence, std::int64_t head) noexcept {
   std::int64_t const slot =
       state.slots.empty() ? sequence : std::int64_t{state.slots[static_cast<std::size_t>(sequence)]};
   state_slot<Real> result;

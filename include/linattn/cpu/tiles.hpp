@@ -6,10 +6,9 @@
 #ifndef LINATTN_CPU_TILES_HPP
 #define LINATTN_CPU_TILES_HPP
 
-#include <linattn/core/concepts.hpp>
 #include <linattn/core/config.hpp>
 #include <linattn/cpu/executor.hpp>
-#include <linattn/cpu/lanes.hpp>
+#include <linattn/cpu/map_ref.hpp>
 #include <linattn/cpu/microkernel.hpp>
 #include <linattn/cpu/rows.hpp>
 #include <linattn/cpu/simd.hpp>
@@ -91,16 +90,16 @@ lane_range visible_lanes(visibility sees, operand<Real> const& x, operand<Real> 
 }
 
 /// Loads and prepares rows of q or k.
-template <class Map, class Real>
-void load_rows(Map const& map, role r, int head, row_source const& source, tile_buffers<Real> const& buffers,
+template <class Real>
+void load_rows(map_ref<Real> const& map, role r, int head, row_source const& source, tile_buffers<Real> const& buffers,
                operand<Real>& tile) {
-  int const columns = whole_vectors<Real>(Map::head_dim);
+  int const columns = whole_vectors<Real>(map.head_dim);
   copy_rows(source, tile.begin, tile.count, tile.lanes(), 0, columns, buffers.staging, columns);
-  transpose_rows(buffers.staging, columns, tile.lanes(), Map::head_dim, tile.rows, tile.stride);
+  transpose_rows(buffers.staging, columns, tile.lanes(), map.head_dim, tile.rows, tile.stride);
   if (tile.raw != nullptr) {
-    std::memcpy(tile.raw, tile.rows, sizeof(Real) * static_cast<std::size_t>(Map::head_dim * tile.stride));
+    std::memcpy(tile.raw, tile.rows, sizeof(Real) * static_cast<std::size_t>(map.head_dim * tile.stride));
   }
-  prepare_lanes(map, r, head, tile.rows, tile.stride, tile.lanes());
+  map.prepare(map.self, r, head, tile.rows, tile.stride, tile.lanes());
 }
 
 /// Sets `extra` to a value for the tile's tokens, 0 for the idle lanes.
@@ -121,58 +120,77 @@ void transpose_payload(value_columns const& columns, operand<Real> const& tile) 
   });
 }
 
-/// weights[y][x] = score(<x', y'>), 0 where y is not seen. Adds to buffers.sums if there is an extra column.
-/// With gradients, also weight_grads = (payload_y . payload_x + extra_y extra_x) * score'(s).
-template <class Map, class Real>
-LINATTN_NEVER_INLINE void weigh_pairs(Map const& map, visibility sees, bool gradients, value_columns const& columns,
-                                      operand<Real> const& x, operand<Real> const& y,
-                                      tile_buffers<Real> const& buffers) {
+/// Zeroes what is not seen on the tile's diagonal, in each row from the lane of the same token on.
+template <class Real>
+LINATTN_NEVER_INLINE void mask_pairs(visibility sees, operand<Real> const& x, operand<Real> const& y, lane_range range,
+                                     Real* pairs) {
   using vector = simd<Real>;
+  for (int row = 0; sees != visibility::all && row < y.count; ++row) {
+    for (int lane = range.first; lane < range.last; lane += vector::width) {
+      int const diagonal = static_cast<int>(y.begin + row - x.begin) - lane;
+      Real* const at = pairs + row * x.stride + lane;
+      if (sees == visibility::past && diagonal > 0) {
+        keep_from(vector::load(at), diagonal).store(at);
+      } else if (sees == visibility::future && diagonal + 1 < vector::width) {
+        keep_below(vector::load(at), diagonal + 1).store(at);
+      }
+    }
+  }
+}
+
+/// sums[x] += sum_y weights[y][x] extra[y].
+template <class Real>
+LINATTN_NEVER_INLINE void sum_pairs(operand<Real> const& x, operand<Real> const& y, lane_range range,
+                                    Real const* weights, Real* sums) {
+  using vector = simd<Real>;
+  for (int lane = range.first; lane < range.last; lane += vector::width) {
+    vector sum(Real(0));
+    for (int row = 0; row < y.count; ++row) {
+      sum = multiply_add(vector::load(weights + row * x.stride + lane), vector(y.extra[row]), sum);
+    }
+    (vector::load(sums + lane) + sum).store(sums + lane);
+  }
+}
+
+/// weights[y][x] = score(<x', y'>), 0 where y is not seen. Adds to buffers.sums if there is an extra column.
+template <class Real>
+void weigh_pairs(map_ref<Real> const& map, visibility sees, operand<Real> const& x, operand<Real> const& y,
+                 tile_buffers<Real> const& buffers) {
+  lane_range const range = visible_lanes(sees, x, y);
+  int const lanes = range.last - range.first;
+  Real* const weights = buffers.weights + range.first;
+  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first,
+                                       x.stride, {weights, x.stride});
+  map.score(map.self, weights, x.stride, y.count, lanes);
+  mask_pairs(sees, x, y, range, buffers.weights);
+  if (y.extra != nullptr) {
+    sum_pairs(x, y, range, buffers.weights, buffers.sums);
+  }
+}
+
+/// The same without the sums, and weight_grads = (payload_y . payload_x + extra_y extra_x) * score'(s).
+template <class Real>
+void weigh_pairs_backward(map_ref<Real> const& map, visibility sees, value_columns const& columns,
+                          operand<Real> const& x, operand<Real> const& y, tile_buffers<Real> const& buffers) {
   lane_range const range = visible_lanes(sees, x, y);
   int const lanes = range.last - range.first;
   Real* const weights = buffers.weights + range.first;
   Real* const grads = buffers.weight_grads + range.first;
-  multiply<a_order::depth_major, Real>(y.count, lanes, Map::head_dim, {y.rows, y.stride}, x.rows + range.first,
+  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first,
                                        x.stride, {weights, x.stride});
-  if (gradients) {
-    columns.for_each_panel([&](int column, int width) {
-      multiply<a_order::row_major, Real>(
-          y.count, lanes, width, {y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width},
-          x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride + range.first, x.stride,
-          {grads, x.stride, column > 0});
-    });
+  columns.for_each_panel([&](int column, int width) {
+    multiply<a_order::row_major, Real>(y.count, lanes, width,
+                                       {y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width},
+                                       x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride + range.first,
+                                       x.stride, {grads, x.stride, column > 0});
+  });
+  if (x.extra != nullptr) {
+    multiply<a_order::row_major, Real>(y.count, lanes, 1, {y.extra, 1}, x.extra + range.first, x.stride,
+                                       {grads, x.stride, true});
   }
-  for (int lane = range.first; lane < range.last; lane += vector::width) {
-    int const at = lane - range.first;
-    vector sum(Real(0));
-    for (int row = 0; row < y.count; ++row) {
-      int const diagonal = static_cast<int>(y.begin + row - x.begin) - lane;  // the lane of the same token
-      auto const masked = [&](vector value) {
-        if (sees == visibility::past && diagonal > 0) {
-          return keep_from(value, diagonal);
-        }
-        if (sees == visibility::future && diagonal + 1 < vector::width) {
-          return keep_below(value, diagonal + 1);
-        }
-        return value;
-      };
-      vector const s = vector::load(weights + row * x.stride + at);
-      vector const weight = masked(score_of(map, s));
-      weight.store(weights + row * x.stride + at);
-      if (gradients) {
-        vector g = vector::load(grads + row * x.stride + at);
-        if (x.extra != nullptr) {
-          g = multiply_add(vector(y.extra[row]), vector::load(x.extra + lane), g);
-        }
-        masked(g * score_grad_of(map, s)).store(grads + row * x.stride + at);
-      } else if (y.extra != nullptr) {
-        sum = multiply_add(weight, vector(y.extra[row]), sum);
-      }
-    }
-    if (!gradients && y.extra != nullptr) {
-      (vector::load(buffers.sums + lane) + sum).store(buffers.sums + lane);
-    }
-  }
+  map.score_backward(map.self, weights, grads, x.stride, y.count, lanes);
+  mask_pairs(sees, x, y, range, buffers.weights);
+  mask_pairs(sees, x, y, range, buffers.weight_grads);
 }
 
 /// values[x] += sum_y weights[y][x] payload[y]. Works row tile by row tile, each over the y tokens that it sees.
@@ -199,11 +217,11 @@ void add_pair_values(visibility sees, value_columns const& columns, operand<Real
 }
 
 /// grads[x] += sum_y weight_grads[y][x] y'.
-template <class Map, class Real>
-void add_pair_grads(visibility sees, operand<Real> const& x, operand<Real> const& y,
+template <class Real>
+void add_pair_grads(map_ref<Real> const& map, visibility sees, operand<Real> const& x, operand<Real> const& y,
                     tile_buffers<Real> const& buffers) {
   lane_range const range = visible_lanes(sees, x, y);
-  multiply<a_order::row_major, Real>(Map::head_dim, range.last - range.first, y.count, {y.rows, y.stride},
+  multiply<a_order::row_major, Real>(map.head_dim, range.last - range.first, y.count, {y.rows, y.stride},
                                      buffers.weight_grads + range.first, x.stride,
                                      {buffers.grads + range.first, x.stride, true});
 }
@@ -254,39 +272,39 @@ LINATTN_NEVER_INLINE void update_state_sums(Real const* phi, std::ptrdiff_t stri
 }
 
 /// values[x] += phi(x)^T kv and sums[x] += phi(x) . k_sum.
-template <class Map, class Real>
-void read_state(Map const& map, value_columns const& columns, operand<Real> const& x, running_state<Real> const& state,
+template <class Real>
+void read_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x, running_state<Real> const& state,
                 tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  for (int first = 0; first < Map::feature_dim; first += feature_block) {
-    int const last = std::min(first + feature_block, Map::feature_dim);
-    feature_lanes(map, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
+  for (int first = 0; first < map.feature_dim; first += feature_block) {
+    int const last = std::min(first + feature_block, map.feature_dim);
+    map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
     if (state.k_sum != nullptr) {
       add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
     }
     columns.for_each_panel([&](int column, int width) {
       multiply<a_order::depth_major, Real>(
           x.count, width, last - first, {buffers.features, x.stride},
-          state.kv + static_cast<std::ptrdiff_t>(column) * Map::feature_dim + first * width, width,
+          state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width,
           {buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride, width, true}, prefetch);
     });
   }
 }
 
 /// kv += sum_y phi(y) payload^T and k_sum += sum_y phi(y) extra: the tile is summed from zero, then added once.
-template <class Map, class Real>
-void update_state(Map const& map, value_columns const& columns, operand<Real> const& y, running_state<Real>& state,
+template <class Real>
+void update_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& y, running_state<Real>& state,
                   tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
   auto const offset = [](Real* base, std::ptrdiff_t by) { return base != nullptr ? base + by : nullptr; };
-  for (int first = 0; first < Map::feature_dim; first += feature_block) {
-    int const last = std::min(first + feature_block, Map::feature_dim);
-    feature_lanes(map, y.rows, y.stride, y.lanes(), first, last, buffers.features, y.stride);
+  for (int first = 0; first < map.feature_dim; first += feature_block) {
+    int const last = std::min(first + feature_block, map.feature_dim);
+    map.features(map.self, y.rows, y.stride, y.lanes(), first, last, buffers.features, y.stride);
     if (state.k_sum != nullptr) {
       update_state_sums(buffers.features, y.stride, y.lanes(), last - first, y.extra,
                         matrix_c<Real>{state.k_sum + first, 0, true, offset(state.local_k_sum, first),
                                        offset(state.base_k_sum, first)});
     }
     columns.for_each_panel([&](int column, int width) {
-      std::ptrdiff_t const at = static_cast<std::ptrdiff_t>(column) * Map::feature_dim + first * width;
+      std::ptrdiff_t const at = static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
       multiply<a_order::row_major, Real>(
           last - first, width, y.count, {buffers.features, y.stride},
           y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width,
@@ -297,16 +315,16 @@ void update_state(Map const& map, value_columns const& columns, operand<Real> co
 }
 
 /// grads[x] += the gradient through the state: dphi(x) = kv payload_x + k_sum extra_x.
-template <class Map, class Real>
-void add_state_grads(Map const& map, value_columns const& columns, operand<Real> const& x,
+template <class Real>
+void add_state_grads(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x,
                      running_state<Real> const& state, tile_buffers<Real> const& buffers) {
   using vector = simd<Real>;
-  for (int first = 0; first < Map::feature_dim; first += feature_block) {
-    int const last = std::min(first + feature_block, Map::feature_dim);
+  for (int first = 0; first < map.feature_dim; first += feature_block) {
+    int const last = std::min(first + feature_block, map.feature_dim);
     columns.for_each_panel([&](int column, int width) {
       multiply<a_order::row_major, Real>(
           last - first, x.lanes(), width,
-          {state.kv + static_cast<std::ptrdiff_t>(column) * Map::feature_dim + first * width, width},
+          {state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
           x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride, x.stride,
           {buffers.features, x.stride, column > 0});
     });
@@ -316,7 +334,7 @@ void add_state_grads(Map const& map, value_columns const& columns, operand<Real>
         multiply_add(vector(state.k_sum[n]), vector::load(x.extra + t), vector::load(row + t)).store(row + t);
       }
     }
-    feature_backward_lanes(map, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride, buffers.grads);
+    map.feature_backward(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride, buffers.grads);
   }
 }
 

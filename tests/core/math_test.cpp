@@ -35,8 +35,8 @@ TEST_CASE("products of sizes saturate at the top instead of wrapping") {
 }
 
 TEST_CASE("rsqrt is one over the root") {
-  CHECK(linattn::rsqrt(4.0F) == 0.5F);
-  CHECK(linattn::rsqrt(16.0) == 0.25);
+  CHECK(linattn::detail::rsqrt(4.0F) == 0.5F);
+  CHECK(linattn::detail::rsqrt(16.0) == 0.25);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ LAYERS = {
     "feature": 1, "normalizer": 1, "strategy": 1,
     "attention.hpp": 2, "state.hpp": 2, "state_io.hpp": 2, "state_order.hpp": 2, "validate.hpp": 2, "tuning": 2,
     "cpu": 3, "cuda": 3,
-    "forward.hpp": 4, "step.hpp": 4, "backward.hpp": 4, "dispatch.hpp": 4,
+    "forward.hpp": 4, "step.hpp": 4, "backward.hpp": 4, "dispatch.hpp": 4, "workspace.hpp": 4,
     "linattn.hpp": 5, "cuda.cuh": 5,
 }
 PEERS = {
@@ -26,10 +26,10 @@ PEERS = {
     ("validate.hpp", "attention.hpp"), ("validate.hpp", "state.hpp"), ("cuda.cuh", "linattn.hpp"),
 }
 # The verbs know core/engine.hpp and never a backend, although the backends lie below them.
-FORBIDDEN = {(verb, backend) for verb in ("forward.hpp", "step.hpp", "backward.hpp", "dispatch.hpp")
+FORBIDDEN = {(verb, backend) for verb in ("forward.hpp", "step.hpp", "backward.hpp", "dispatch.hpp", "workspace.hpp")
              for backend in ("cpu", "cuda", "simt")}
 # Headers of feature/ that define no map: what all maps share.
-MAP_BASES = {"polynomial.hpp", "elementwise.hpp", "laws.hpp"}
+MAP_BASES = {"packed_features.hpp", "polynomial.hpp", "elementwise.hpp", "laws.hpp", "law_support.hpp"}
 MAX_LINES = 400
 SPDX = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
 CUDA_TOKENS = re.compile(r"\b(threadIdx|blockIdx|blockDim|gridDim|__syncthreads|__syncwarp|__shfl\w*|__shared__|asm)\b"

@@ -28,9 +28,6 @@ int sample(std::span<float const> logits, float temperature, std::mt19937& rando
 generation generate(model const& net, text_corpus const& text, options const& settings) {
   auto const vocabulary = static_cast<std::size_t>(text.vocabulary());
   std::vector<int> tokens = text.encode(settings.prompt);
-  if (tokens.empty()) {
-    throw usage_error("--prompt has no byte that occurs in the text; accepted: any text with at least one");
-  }
   std::mt19937 random(settings.seed);
   workspace work;
   generation result;

@@ -16,7 +16,7 @@ struct generation {
   double largest_logit = 0;       // in size, to judge that difference by
 };
 
-/// Throws usage_error if the prompt has no byte that the training text has.
+/// The prompt must have a byte that the text has.
 generation generate(model const& net, text_corpus const& text, options const& settings);
 
 }  // namespace example

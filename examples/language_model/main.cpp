@@ -63,6 +63,11 @@ int run(options settings) {
   }
   text_corpus const text(settings.file, settings.time);
   settings.model.vocabulary = text.vocabulary();
+  if (settings.prompt.empty()) {
+    settings.prompt = text.held_out_opening();
+  } else if (text.encode(settings.prompt).empty()) {  // found out now, not after the training
+    throw usage_error("--prompt has no byte that occurs in the text; accepted: any text with at least one");
+  }
   model net(settings.model);
   std::printf("%s: %zu bytes, %d symbols; %s, blocks %s, width %d, %zu parameters; %d thread(s)\n",
               settings.file.c_str(), text.content().size(), text.vocabulary(), settings.model.kernel.c_str(),

@@ -20,21 +20,20 @@ struct option {
   std::function<bool(options&, std::string_view)> set;  // false: the value is not accepted
 };
 
+/// The whole of `text` is a number within the limits.
+template <class Number>
+bool read_number(std::string_view text, Number least, Number most, Number& value) {
+  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc{} && end == text.data() + text.size() && value >= least && value <= most;
+}
+
 template <class Number>
 auto number(Number options::*member, Number least, Number most) {
-  return [=](options& all, std::string_view text) {
-    Number& value = all.*member;
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc{} && end == text.data() + text.size() && value >= least && value <= most;
-  };
+  return [=](options& all, std::string_view text) { return read_number(text, least, most, all.*member); };
 }
 
 auto model_number(int model_settings::*member, int least, int most) {
-  return [=](options& all, std::string_view text) {
-    int& value = all.model.*member;
-    auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return error == std::errc{} && end == text.data() + text.size() && value >= least && value <= most;
-  };
+  return [=](options& all, std::string_view text) { return read_number(text, least, most, all.model.*member); };
 }
 
 auto turn_on(bool options::*member) {
@@ -65,7 +64,7 @@ std::vector<option> const& table() {
       {"--kernel", kernel_names(), "the feature map of the attention", set_kernel},
       {"--seconds", "1..86400", "training time", number(&options::seconds, 1.0, 86400.0)},
       {"--steps", "1..1000000000", "train so many steps instead", number(&options::steps, 1, 1000000000)},
-      {"--prompt", "TEXT", "what the generated text continues",
+      {"--prompt", "TEXT", "what the generated text continues; else the start of a held-out line",
        [](options& all, std::string_view text) {
          all.prompt = text;
          return !text.empty();
@@ -74,7 +73,7 @@ std::vector<option> const& table() {
       {"--temperature", "0..10", "of sampling; 0 takes the likeliest", number(&options::temperature, 0.0F, 10.0F)},
       {"--threads", "1..256", "worker threads", number(&options::threads, 1, 256)},
       {"--seed", "0..4294967295", "of the weights, the batches and the sampling", number(&options::seed, 0U, ~0U)},
-      {"--blocks", "letters c (convolution), a (attention)", "the model's blocks", set_blocks},
+      {"--blocks", "letters c and a", "the model's blocks: convolution, attention", set_blocks},
       {"--width", "1..4096", "of the residual stream", model_number(&model_settings::width, 1, 4096)},
       {"--heads", "1..256", "attention heads", model_number(&model_settings::heads, 1, 256)},
       {"--value-dim", "1..1024", "width of a head's values", model_number(&model_settings::value_dim, 1, 1024)},
@@ -134,10 +133,15 @@ options parse_options(int count, char const* const* arguments) {
 }
 
 std::string usage() {
+  constexpr std::size_t kColumn = 32;
   std::string text = "language_model FILE [options]: trains a byte-level language model on FILE with linattn\n";
   for (option const& each : table()) {
     std::string line = "  " + std::string(each.name) + " " + each.accepts;
-    line.resize(std::max<std::size_t>(line.size() + 1, 36), ' ');
+    if (line.size() >= kColumn) {
+      text += line + "\n";
+      line.clear();
+    }
+    line.resize(kColumn, ' ');
     text += line + each.meaning + "\n";
   }
   return text;

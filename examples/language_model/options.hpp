@@ -24,7 +24,7 @@ struct options {
   float rate = 6e-3F;    // peak learning rate
   int threads = 2;
   unsigned seed = 1;
-  std::string prompt = "In the beginning ";
+  std::string prompt;  // empty: the start of a held-out line
   int generate = 400;
   float temperature = 0.7F;
   bool smoke = false;

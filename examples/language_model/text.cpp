@@ -59,6 +59,14 @@ std::vector<int> text_corpus::encode(std::string_view text) const {
   return symbols;
 }
 
+std::string text_corpus::held_out_opening() const {
+  constexpr std::size_t kLength = 24;
+  std::string_view const bytes = held_out_bytes();
+  std::size_t const newline = bytes.find('\n');
+  bool const fits = newline != std::string_view::npos && newline + kLength < bytes.size();
+  return std::string(bytes.substr(fits ? newline + 1 : 0, kLength));
+}
+
 double text_corpus::unigram_bits() const {
   std::vector<double> counts(bytes_.size(), 1);
   for (int const symbol : training()) {

@@ -28,6 +28,9 @@ class text_corpus {
   std::vector<int> encode(std::string_view text) const;
   char decode(int symbol) const { return bytes_[static_cast<std::size_t>(symbol)]; }
 
+  /// The start of the first whole line of the held-out part: a prompt that the training has not seen.
+  std::string held_out_opening() const;
+
   /// Bits a byte of the held-out part under the byte frequencies of the training part (with one added to each count).
   double unigram_bits() const;
 

@@ -172,21 +172,26 @@ class Consumer:
         self.check()
 
     def mixed_instruction_sets(self):
-        """Two units compiled for different machines: neither may end up running the other's engine."""
+        """Two units whose engines differ by their flags: neither may end up running the other's."""
         if platform.machine() not in ("x86_64", "AMD64"):
             skip("the flags of this test are those of x86-64")
+        old = ["-march=x86-64"]
+        for new in (["-march=native"], [*old, "-DLINATTN_NO_VECTOR_EXTENSIONS"]):
+            self.mixed(old, new)
+
+    def mixed(self, first, second):
         flags = ("-Ilinattn/include", "-O0", "-c", "app.cpp")   # -O0: every function is left for the linker to merge
-        self.compile(*flags, "-o", "old.o", "-march=x86-64", "-DCONSUMER_SECOND_CHECK=second_check")
-        self.compile(*flags, "-o", "new.o", "-march=native", "-Dattend=attend_again", "-DCONSUMER_CHECK=second_check",
+        self.compile(*flags, *first, "-o", "first.o", "-DCONSUMER_SECOND_CHECK=second_check")
+        self.compile(*flags, *second, "-o", "second.o", "-Dattend=attend_again", "-DCONSUMER_CHECK=second_check",
                      "-DCONSUMER_NO_MAIN")
-        for order in (("old.o", "new.o"), ("new.o", "old.o")):
+        for order in (("first.o", "second.o"), ("second.o", "first.o")):
             self.compile(*order, "-o", "app")
             self.check()
-        shared = self.weak_functions("old.o") & self.weak_functions("new.o")
-        engine = sorted(name for name in shared if re.search(r"linattn::.*(engine|microkernel|cpu_executor)", name))
+        shared = self.weak_functions("first.o") & self.weak_functions("second.o")
+        engine = sorted(name for name in shared if re.search(r"linattn::.*(engine|microkernel|simd|cpu_executor)", name))
         if engine:
-            fail("the linker merges these functions of the engine, although the units are compiled for different "
-                 "instruction sets:\n" + "\n".join(engine))
+            fail(f"the linker merges these functions of the engine, although one unit is compiled with {first} and the "
+                 f"other with {second}:\n" + "\n".join(engine))
 
     def weak_functions(self, unit):
         lines = self.run("nm", "--demangle", "--defined-only", unit).splitlines()
@@ -226,7 +231,7 @@ class Consumer:
 
 
 WAYS = [name for name, value in vars(Consumer).items() if callable(value) and not name.startswith("_") and name not in (
-    "block", "write", "try_run", "run", "shell", "compile", "check", "cmake_project", "install", "weak_functions")]
+    "block", "write", "try_run", "run", "shell", "compile", "check", "cmake_project", "install", "mixed", "weak_functions")]
 
 
 def main():

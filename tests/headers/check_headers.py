@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Compile each public header alone, in a translation unit of its own.
 
-check_headers.py --compiler g++ --include DIR --work DIR [--only HEADER...] [-- FLAG...]
+check_headers.py --compiler g++ --include DIR --work DIR [--only HEADER...] [--skip FOLDER] [-- FLAG...]
 
 The TU defines macros that C and system headers define (I, B0, small), then includes the header twice: a header must be
 complete by itself, guarded, and free of those names. One more TU holds all headers after function-like min and max, as
@@ -47,9 +47,11 @@ def all_after_min_max(include):
     return text + "int main() { return 0; }\n"
 
 
-def check(compiler, include, work, flags, only=(), jobs=2, suffix=".cpp"):
+def check(compiler, include, work, flags, only=(), skip=None, jobs=2, suffix=".cpp"):
     """Compiles every TU; returns [(name, compiler output)] of those that failed."""
     headers = list(only) or headers_under(include)
+    if skip:
+        headers = [header for header in headers if not header.startswith(f"linattn/{skip}/")]
     if not headers:
         raise SystemExit(f"check_headers.py: no header under {include}/linattn")
     units = [(header, alone(header)) for header in headers]
@@ -121,6 +123,7 @@ def main():
     parser.add_argument("--include", type=pathlib.Path)
     parser.add_argument("--work", type=pathlib.Path)
     parser.add_argument("--only", nargs="*", default=[], help="these headers instead of all")
+    parser.add_argument("--skip", metavar="FOLDER", help="no TU of their own for the headers of this folder")
     parser.add_argument("--suffix", default=".cpp", help=".cu for nvcc")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--self-test", action="store_true")
@@ -132,8 +135,8 @@ def main():
     if options.self_test:
         self_test(options.compiler, flags, options.suffix)
         return
-    failures = check(options.compiler, options.include.resolve(), options.work, flags, options.only, options.jobs,
-                     options.suffix)
+    failures = check(options.compiler, options.include.resolve(), options.work, flags, options.only, options.skip,
+                     options.jobs, options.suffix)
     for name, output in failures:
         print(f"\n--- {name} ---\n{output}")
     sys.exit(f"{len(failures)} translation units failed: {', '.join(n for n, _ in failures)}" if failures else 0)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// guarded_buffer: memory that starts as NaN, between canaries, and knows which elements belong to the tensor in it. What
-// is outside (canaries, gaps of a strided tensor) must never be written, and spoils every result when it is read.
+// guarded_buffer: memory of any element type that starts as NaN, between canaries, and knows which elements belong to the
+// tensor in it. What is outside (canaries, gaps of a strided tensor) must never be written, and spoils every result when
+// it is read.
 #ifndef LINATTN_TESTS_SUPPORT_GUARDED_BUFFER_HPP
 #define LINATTN_TESTS_SUPPORT_GUARDED_BUFFER_HPP
 
@@ -8,74 +9,45 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
-#include <limits>
 #include <vector>
 
 namespace linattn_test {
 
-/// A NaN with a payload that no computation produces.
-template <class E>
-E poison() {
-  E element{};
-  if constexpr (sizeof(E) == 8) {
-    std::uint64_t const bits = 0x7ff8badc0ffee0ddU;
-    std::memcpy(&element, &bits, sizeof(bits));
-  } else if constexpr (sizeof(E) == 4) {
-    std::uint32_t const bits = 0x7fcadadaU;
-    std::memcpy(&element, &bits, sizeof(bits));
-  } else {
-    std::uint16_t const bits = 0x7fe5U;
-    std::memcpy(&element, &bits, sizeof(bits));
-  }
-  return element;
-}
-
-template <class E>
-bool is_poison(E const& element) {
-  E const expected = poison<E>();
-  return std::memcmp(&element, &expected, sizeof(E)) == 0;
-}
-
-template <class E>
 class guarded_buffer {
  public:
   static constexpr std::size_t guard = 64;
 
-  explicit guarded_buffer(std::size_t size = 0)
-      : memory_(size + 2 * guard, poison<E>()), owned_(size, char{0}) {}
+  explicit guarded_buffer(linattn::element_kind kind = linattn::element_kind::float32, std::size_t size = 0);
 
-  [[nodiscard]] E* data() { return memory_.data() + guard; }
-  [[nodiscard]] E const* data() const { return memory_.data() + guard; }
+  [[nodiscard]] linattn::element_kind kind() const { return kind_; }
   [[nodiscard]] std::size_t size() const { return owned_.size(); }
+  [[nodiscard]] std::size_t element_bytes() const { return element_bytes_; }
+  /// Of element 0.
+  [[nodiscard]] std::byte* data() { return memory_.data() + guard * element_bytes_; }
+  [[nodiscard]] std::byte const* data() const { return memory_.data() + guard * element_bytes_; }
+
+  [[nodiscard]] double get(std::int64_t offset) const;
+  void set(std::int64_t offset, double number);
 
   /// The element at `offset` belongs to the tensor.
   void own(std::int64_t offset) { owned_.at(static_cast<std::size_t>(offset)) = 1; }
   void own_all() { owned_.assign(owned_.size(), char{1}); }
+  /// Every element that belongs to the tensor is NaN again.
+  void poison();
 
   /// Canaries and gaps are as they were.
-  [[nodiscard]] bool canaries_intact() const {
-    for (std::size_t i = 0; i < memory_.size(); ++i) {
-      bool const inside = i >= guard && i < guard + size() && owned_[i - guard] != 0;
-      if (!inside && !is_poison(memory_[i])) {
-        return false;
-      }
-    }
-    return true;
-  }
-
+  [[nodiscard]] bool canaries_intact() const;
   /// Nothing at all has been written.
-  [[nodiscard]] bool untouched() const {
-    for (E const& element : memory_) {
-      if (!is_poison(element)) {
-        return false;
-      }
-    }
-    return true;
-  }
+  [[nodiscard]] bool untouched() const;
+  /// The same bits everywhere.
+  friend bool operator==(guarded_buffer const& a, guarded_buffer const& b) { return a.memory_ == b.memory_; }
 
  private:
-  std::vector<E> memory_;
+  [[nodiscard]] bool is_poison(std::size_t index) const;  // index counts the canaries too
+
+  linattn::element_kind kind_;
+  std::size_t element_bytes_;
+  std::vector<std::byte> memory_;
   std::vector<char> owned_;
 };
 

@@ -31,7 +31,7 @@ inline double roundoff(linattn::element_kind kind) {
   switch (kind) {
     case linattn::element_kind::float32: return 0x1p-24;
     case linattn::element_kind::float64: return 0x1p-53;
-    case linattn::element_kind::bfloat16: return 0x1p-9;
+    case linattn::element_kind::bfloat16: return 0x1p-8;
     case linattn::element_kind::float16: return 0x1p-11;
   }
   return 0;

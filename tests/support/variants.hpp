@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// variant: a line of the registry at one head_dim, compiled in every strategy and element type, for tests that know no
+// types. Which variants there are is a matter of linking: a library linattn_test_<family> has those of one family.
+#ifndef LINATTN_TESTS_SUPPORT_VARIANTS_HPP
+#define LINATTN_TESTS_SUPPORT_VARIANTS_HPP
+
+#include "support/axes.hpp"
+#include "support/call.hpp"
+#include "support/recipe.hpp"
+
+#include <linattn/core/element.hpp>
+
+#include <ostream>
+#include <vector>
+
+namespace linattn_test {
+
+struct variant {
+  recipe map{};
+  int head_dim = 1;
+  int feature_dim = 1;
+  bool normalized = true;
+  verb_table table[element_count][strategy_count];
+
+  [[nodiscard]] verb_table const& verbs(int strategy, linattn::element_kind element) const;
+  [[nodiscard]] bool serves_doubles() const { return table[3][0].forward != nullptr; }
+};
+
+std::ostream& operator<<(std::ostream& stream, variant const& v);
+
+/// Of the family that this executable is linked with.
+std::vector<variant> const& variants();
+/// The one of that name and head_dim; throws if there is none.
+variant const& variant_named(char const* name, int head_dim);
+
+}  // namespace linattn_test
+
+#endif

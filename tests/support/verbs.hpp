@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// verbs: what a test's call becomes for one attention type, and the table of all of them for one map. The only file of
+// the tests that instantiates the engine; included by the lists in variants/ alone.
+#ifndef LINATTN_TESTS_SUPPORT_VERBS_HPP
+#define LINATTN_TESTS_SUPPORT_VERBS_HPP
+
+#include "support/registry.hpp"
+#include "support/variants.hpp"
+
+#include <linattn/linattn.hpp>
+
+#include <type_traits>
+#include <vector>
+
+namespace linattn_test {
+
+template <class Attention>
+struct verbs {
+  using element = typename Attention::element_type;
+  using accumulator = typename Attention::accumulator_type;
+  using map_type = typename Attention::map_type;
+
+  static void forward(call const& c) { linattn::forward(c.executor, attention_of(c), forward_args(c)); }
+  static void step(call const& c) {
+    linattn::step(c.executor, attention_of(c), state<accumulator>(c.final_state),
+                  {c.q.rows<element const>(), c.k.rows<element const>(), c.v.rows<element const>(),
+                   c.out.rows<element>(), c.heads});
+  }
+  static void backward(call const& c) { linattn::backward(c.executor, attention_of(c), backward_args(c)); }
+  static std::size_t forward_bytes(call const& c) {
+    return linattn::workspace_bytes(c.executor, attention_of(c), forward_args(c));
+  }
+  static std::size_t backward_bytes(call const& c) {
+    return linattn::workspace_bytes(c.executor, attention_of(c), backward_args(c));
+  }
+
+  static constexpr verb_table table() {
+    verb_table t{forward, step, nullptr, forward_bytes, nullptr};
+    if constexpr (linattn::DifferentiableFeatureMap<map_type>) {
+      t.backward = backward;
+      t.backward_bytes = backward_bytes;
+    }
+    return t;
+  }
+
+ private:
+  template <class Real>
+  static linattn::state_view<map_type, Real> state(raw_state const& s) {
+    return {s.kv.rows<Real>(), s.k_sum.numbers<Real>(), s.slots};
+  }
+
+  static Attention attention_of(call const& c) {
+    Attention attn{};
+    if constexpr (requires { attn.normalizer.eps; }) {
+      attn.normalizer.eps = c.eps;
+    }
+    if constexpr (requires { attn.map.parameters; }) {
+      using parameter = std::remove_pointer_t<decltype(attn.map.parameters.gamma_q.data)>;
+      attn.map.layer_norm_eps = c.layer_norm_eps;
+      attn.map.parameters = {
+          c.parameters.gamma_q.view<parameter>(), c.parameters.beta_q.view<parameter>(),
+          c.parameters.gamma_k.view<parameter>(), c.parameters.beta_k.view<parameter>()};
+    }
+    return attn;
+  }
+
+  static typename Attention::forward_args forward_args(call const& c) {
+    typename Attention::forward_args a{};
+    a.q = c.q.rows<element const>();
+    a.k = c.k.rows<element const>();
+    a.v = c.v.rows<element const>();
+    a.out = c.out.rows<element>();
+    a.denominator = c.denominator.numbers<accumulator>();
+    a.initial_state = state<accumulator const>(c.initial_state);
+    a.final_state = state<accumulator>(c.final_state);
+    a.causal = c.causal;
+    a.cu_seqlens = c.offsets;
+    a.heads = c.heads;
+    return a;
+  }
+
+  static typename Attention::backward_args backward_args(call const& c) {
+    typename Attention::backward_args a{};
+    a.q = c.q.rows<element const>();
+    a.k = c.k.rows<element const>();
+    a.v = c.v.rows<element const>();
+    a.out = c.out.rows<element const>();
+    a.denominator = c.denominator.numbers<accumulator const>();
+    a.grad_out = c.grad_out.rows<element const>();
+    a.grad_q = c.grad_q.rows<element>();
+    a.grad_k = c.grad_k.rows<element>();
+    a.grad_v = c.grad_v.rows<element>();
+    if constexpr (requires { a.grad_map.gamma_q; }) {
+      using parameter = std::remove_pointer_t<decltype(a.grad_map.gamma_q.data)>;
+      a.grad_map = {c.grads.gamma_q.view<parameter>(), c.grads.beta_q.view<parameter>(),
+                    c.grads.gamma_k.view<parameter>(), c.grads.beta_k.view<parameter>()};
+    }
+    a.initial_state = state<accumulator const>(c.initial_state);
+    a.grad_final_state = state<accumulator const>(c.grad_final_state);
+    a.grad_initial_state = state<accumulator>(c.grad_initial_state);
+    a.causal = c.causal;
+    a.cu_seqlens = c.offsets;
+    a.heads = c.heads;
+    return a;
+  }
+};
+
+/// In the order of strategy_name().
+template <class Map, class Normalizer, class Element>
+void fill_strategies(verb_table (&table)[strategy_count]) {
+  using namespace linattn;
+  table[0] = verbs<attention<Map, chunkwise<>, Normalizer, Element>>::table();
+  table[1] = verbs<attention<Map, parallel, Normalizer, Element>>::table();
+  table[2] = verbs<attention<Map, recurrent, Normalizer, Element>>::table();
+  table[3] = verbs<attention<Map, automatic, Normalizer, Element>>::table();
+  table[4] = verbs<attention<Map, chunkwise<64>, Normalizer, Element>>::table();
+  table[5] = verbs<attention<Map, chunkwise<7>, Normalizer, Element>>::table();
+}
+
+/// The variants of the registry's lines that `visit_lines` visits.
+template <bool DoubleToo, class VisitLines>
+std::vector<variant> make_variants(VisitLines&& visit_lines) {
+  std::vector<variant> list;
+  visit_lines([&]<class MapTag, int... Dims, class NormalizerTag>(MapTag, linattn::ints<Dims...> head_dims,
+                                                                  NormalizerTag, recipe const& map) {
+    for_each_head_dim(head_dims, [&]<int D>(std::integral_constant<int, D>) {
+      using narrow = typename MapTag::template type<D, float>;
+      using normalizer = typename NormalizerTag::type;
+      variant v;
+      v.map = map;
+      v.head_dim = D;
+      v.feature_dim = narrow::feature_dim;
+      v.normalized = normalizer::needs_denominator;
+      fill_strategies<narrow, normalizer, float>(v.table[0]);
+      fill_strategies<narrow, normalizer, linattn::bf16>(v.table[1]);
+      fill_strategies<narrow, normalizer, linattn::f16>(v.table[2]);
+      if constexpr (DoubleToo) {
+        fill_strategies<typename MapTag::template type<D, double>, normalizer, double>(v.table[3]);
+      }
+      list.push_back(v);
+    });
+  });
+  return list;
+}
+
+}  // namespace linattn_test
+
+#endif

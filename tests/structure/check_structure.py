@@ -18,7 +18,7 @@ LAYERS = {
     "attention.hpp": 2, "state.hpp": 2, "state_io.hpp": 2, "state_order.hpp": 2, "validate.hpp": 2, "tuning": 2,
     "cpu": 3, "cuda": 3,
     "forward.hpp": 4, "step.hpp": 4, "backward.hpp": 4, "dispatch.hpp": 4, "workspace.hpp": 4,
-    "linattn.hpp": 5, "cuda.cuh": 5,
+    "linattn.hpp": 5, "presets.hpp": 5, "cuda.cuh": 5,
 }
 PEERS = {
     ("core", "version.hpp"), ("simt", "core"), ("simt", "version.hpp"),

@@ -138,7 +138,6 @@ class law_support {
     return is_finite(error) && std::abs(error) <= roundings * eps * size;
   }
 
-
   /// Of value() = {the function, the size of what was summed} by x, which keeps its value.
   template <class X, class F>
   static measured_slope slope_of(X& x, F const& value) {

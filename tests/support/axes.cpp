@@ -34,6 +34,19 @@ char const* strategy_name(int index) {
   return names[index];
 }
 
+int element_index(linattn::element_kind kind) {
+  int index = 0;
+  while (element_kinds[index] != kind) {
+    ++index;
+  }
+  return index;
+}
+
+char const* element_name(linattn::element_kind kind) {
+  constexpr char const* names[element_count] = {"float", "bf16", "f16", "double"};
+  return names[element_index(kind)];
+}
+
 std::vector<test_case> case_table(table_limits const& limits, std::uint64_t seed) {
   auto const times = up_to(limits.longest, {0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130});
   auto const widths = up_to(limits.widest, {1, 3, 16, 64, 65, 80});

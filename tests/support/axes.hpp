@@ -20,6 +20,7 @@ inline constexpr int element_count = 4;
 inline constexpr linattn::element_kind element_kinds[element_count] = {
     linattn::element_kind::float32, linattn::element_kind::bfloat16, linattn::element_kind::float16,
     linattn::element_kind::float64};
+int element_index(linattn::element_kind kind);
 char const* element_name(linattn::element_kind kind);
 
 /// One row of the table.

@@ -46,13 +46,13 @@ TEST_CASE("cancellation widens the bound and large terms alone do not") {
 }
 
 TEST_CASE("a guarded buffer starts as poison and sees every write outside its tensor") {
-  tensor<float> t(memory_order::sliced, 1, 2, 3, 2);
+  tensor t(element_kind::float32, memory_order::sliced, 1, 2, 3, 2);
   CHECK(t.untouched());
   t.fill(std::vector<double>(12, 1.0));
   CHECK(t.canaries_intact());
   CHECK_FALSE(t.untouched());
   CHECK(t.gather() == std::vector<double>(12, 1.0));
-  auto const view = t.view();
+  auto const view = t.view().rows<float>();
   float const kept = (&view(0, 1, 0, 1))[1];
   (&view(0, 1, 0, 1))[1] = 0;  // the first element of a gap
   CHECK_FALSE(t.canaries_intact());
@@ -62,15 +62,15 @@ TEST_CASE("a guarded buffer starts as poison and sees every write outside its te
 
 TEST_CASE("every memory order holds each element once") {
   for (memory_order order : {memory_order::bthd, memory_order::bhtd, memory_order::sliced, memory_order::reversed}) {
-    tensor<float> t(order, 2, 3, 4, 5);
+    tensor t(element_kind::float32, order, 2, 3, 4, 5);
     std::vector<double> numbers;
     for (int i = 0; i < 2 * 3 * 4 * 5; ++i) {
       numbers.push_back(i);
     }
     t.fill(numbers);
     CHECK(t.gather() == numbers);
-    CHECK(t.view()(1, 2, 3, 4) == 119.0F);
-    CHECK(t.view()(0, 1, 0, 0) == 20.0F);
+    CHECK(t.view().rows<float>()(1, 2, 3, 4) == 119.0F);
+    CHECK(t.view().rows<float>()(0, 1, 0, 0) == 20.0F);
     CHECK(t.canaries_intact());
   }
 }

@@ -10,11 +10,13 @@
 
 #include <linattn/core/element.hpp>
 
+#include <cstdint>
 #include <ostream>
 #include <vector>
 
 namespace linattn_test {
 
+/// Every map has float in every strategy, and every element type in chunkwise<>; some have all combinations.
 struct variant {
   recipe map{};
   int head_dim = 1;
@@ -32,6 +34,10 @@ std::ostream& operator<<(std::ostream& stream, variant const& v);
 std::vector<variant> const& variants();
 /// The one of that name and head_dim; throws if there is none.
 variant const& variant_named(char const* name, int head_dim);
+
+/// The table of cases for a variant. Where it lacks a combination of strategy and element type, two cases stand for it:
+/// one with float, one with chunkwise<>.
+std::vector<test_case> cases_of(variant const& v, table_limits limits, std::uint64_t seed);
 
 }  // namespace linattn_test
 

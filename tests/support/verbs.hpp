@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// verbs: what a test's call becomes for one attention type, and the table of all of them for one map. The only file of
-// the tests that instantiates the engine; included by the lists in variants/ alone.
+// verbs: what a test's call becomes for one attention type, and the tables of each map. The only file of
+// the tests that instantiates the engine; included by variants.cpp alone.
 #ifndef LINATTN_TESTS_SUPPORT_VERBS_HPP
 #define LINATTN_TESTS_SUPPORT_VERBS_HPP
 
@@ -35,10 +35,17 @@ struct verbs {
   }
 
   static constexpr verb_table table() {
-    verb_table t{forward, step, nullptr, forward_bytes, nullptr};
+    verb_table t{};
+    t.forward = forward;
+    t.step = step;
     if constexpr (linattn::DifferentiableFeatureMap<map_type>) {
       t.backward = backward;
-      t.backward_bytes = backward_bytes;
+    }
+    if constexpr (std::is_same_v<element, float>) {  // the other types count the same
+      t.forward_bytes = forward_bytes;
+      if constexpr (linattn::DifferentiableFeatureMap<map_type>) {
+        t.backward_bytes = backward_bytes;
+      }
     }
     return t;
   }
@@ -105,20 +112,29 @@ struct verbs {
   }
 };
 
-/// In the order of strategy_name().
-template <class Map, class Normalizer, class Element>
+/// Whether the map's hooks also take double; a user's may be written for float alone.
+template <class Map>
+concept ServesDoubles = requires(Map const& map, double* x) { map.prepare(x, linattn::role::query, 0); };
+
+/// Every strategy, in the order of strategy_name(), or a few: chunkwise<> and `second`.
+template <bool All, int Second, class Map, class Normalizer, class Element>
 void fill_strategies(verb_table (&table)[strategy_count]) {
   using namespace linattn;
-  table[0] = verbs<attention<Map, chunkwise<>, Normalizer, Element>>::table();
-  table[1] = verbs<attention<Map, parallel, Normalizer, Element>>::table();
-  table[2] = verbs<attention<Map, recurrent, Normalizer, Element>>::table();
-  table[3] = verbs<attention<Map, automatic, Normalizer, Element>>::table();
-  table[4] = verbs<attention<Map, chunkwise<64>, Normalizer, Element>>::table();
-  table[5] = verbs<attention<Map, chunkwise<7>, Normalizer, Element>>::table();
+  auto const fill = [&]<int Place, class Strategy>(std::integral_constant<int, Place>, std::type_identity<Strategy>) {
+    if constexpr (All || Place == 0 || Place == Second) {
+      table[Place] = verbs<attention<Map, Strategy, Normalizer, Element>>::table();
+    }
+  };
+  fill(std::integral_constant<int, 0>{}, std::type_identity<chunkwise<>>{});
+  fill(std::integral_constant<int, 1>{}, std::type_identity<parallel>{});
+  fill(std::integral_constant<int, 2>{}, std::type_identity<recurrent>{});
+  fill(std::integral_constant<int, 3>{}, std::type_identity<automatic>{});
+  fill(std::integral_constant<int, 4>{}, std::type_identity<chunkwise<64>>{});
+  fill(std::integral_constant<int, 5>{}, std::type_identity<chunkwise<7>>{});
 }
 
 /// The variants of the registry's lines that `visit_lines` visits.
-template <bool DoubleToo, class VisitLines>
+template <class VisitLines>
 std::vector<variant> make_variants(VisitLines&& visit_lines) {
   std::vector<variant> list;
   visit_lines([&]<class MapTag, int... Dims, class NormalizerTag>(MapTag, linattn::ints<Dims...> head_dims,
@@ -131,11 +147,18 @@ std::vector<variant> make_variants(VisitLines&& visit_lines) {
       v.head_dim = D;
       v.feature_dim = narrow::feature_dim;
       v.normalized = normalizer::needs_denominator;
-      fill_strategies<narrow, normalizer, float>(v.table[0]);
-      fill_strategies<narrow, normalizer, linattn::bf16>(v.table[1]);
-      fill_strategies<narrow, normalizer, linattn::f16>(v.table[2]);
-      if constexpr (DoubleToo) {
-        fill_strategies<typename MapTag::template type<D, double>, normalizer, double>(v.table[3]);
+      // float in every strategy; at head_dim 16 the other element types too, else some: compile time.
+#if defined(LINATTN_TEST_SANITIZED)
+      constexpr bool all = false;
+#else
+      constexpr bool all = D == 16;
+#endif
+      fill_strategies<true, 0, narrow, normalizer, float>(v.table[0]);
+      fill_strategies<all, 0, narrow, normalizer, linattn::bf16>(v.table[1]);
+      fill_strategies<all, 0, narrow, normalizer, linattn::f16>(v.table[2]);
+      using wide = typename MapTag::template type<D, double>;
+      if constexpr (ServesDoubles<wide>) {
+        fill_strategies<all, 2, wide, normalizer, double>(v.table[3]);
       }
       list.push_back(v);
     });

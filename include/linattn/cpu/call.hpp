@@ -145,7 +145,7 @@ struct backward_memory {
     }
   }
 
-  static std::int64_t widest(call_shape const& shape) noexcept { return std::max(shape.heads, shape.kv_heads); }
+  static std::int64_t widest(call_shape const& shape) noexcept { return (std::max)(shape.heads, shape.kv_heads); }
 
   static std::size_t bytes(gradient_problem<Real> const& p, std::int64_t streams) noexcept {
     arena counter;
@@ -273,7 +273,15 @@ void run_backward(cpu_executor const& exec, gradient_problem<Real> const& p, Map
   gradient_sink const sink{&to,
                            [](void const* self, role r, int head, double const* totals) {
                              auto const& t = *static_cast<target const*>(self);
-                             t.map.accumulate(t.gradients, r, head, totals);
+                             if constexpr (requires { t.map.accumulate(t.gradients, r, head, totals); }) {
+                               t.map.accumulate(t.gradients, r, head, totals);
+                             } else {  // a map that is written for float alone
+                               float narrow[static_cast<std::size_t>((std::max)(Map::gradient_size, 1))] = {};
+                               for (int i = 0; i < Map::gradient_size; ++i) {
+                                 narrow[i] = static_cast<float>(totals[i]);
+                               }
+                               t.map.accumulate(t.gradients, r, head, static_cast<float const*>(narrow));
+                             }
                            },
                            sums, Map::gradient_size};
   run_backward(exec, p, sink);

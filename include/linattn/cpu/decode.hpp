@@ -43,7 +43,7 @@ LINATTN_ALWAYS_INLINE void update_columns(token_update<Real> const& u, int colum
   for (int i = 0; i < static_cast<int>(Vectors); ++i) {
     value[i] = vector::load(u.v + column + i * vector::width);
   }
-  for (int member = 0; member < std::max(u.group, 1); ++member) {
+  for (int member = 0; member < (std::max)(u.group, 1); ++member) {
     Real* row = u.slot.kv + column;
     Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
     LINATTN_UNROLL
@@ -71,7 +71,7 @@ LINATTN_ALWAYS_INLINE void update_columns(token_update<Real> const& u, int colum
 /// One column, any strides.
 template <class Real>
 void update_column(token_update<Real> const& u, int column) {
-  for (int member = 0; member < std::max(u.group, 1); ++member) {
+  for (int member = 0; member < (std::max)(u.group, 1); ++member) {
     Real* at = u.slot.kv + column * u.slot.value_stride;
     Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
     Real sum(0);
@@ -148,10 +148,10 @@ struct token_memory {
   token_memory(arena& memory, map_ref<Real> const& map, int value_dim, int group) : padded(whole_vectors<Real>(value_dim)) {
     row = memory.take<Real>(whole_vectors<Real>(map.head_dim));
     phi_k = memory.take<Real>(map.feature_dim);
-    phi_q = memory.take<Real>(std::int64_t{std::max(group, 1)} * map.feature_dim);
+    phi_q = memory.take<Real>(std::int64_t{(std::max)(group, 1)} * map.feature_dim);
     v = memory.take<Real>(padded);
-    out = memory.take<Real>(std::int64_t{std::max(group, 1)} * padded);
-    den = memory.take<Real>(std::int64_t{3} * std::max(group, 1));
+    out = memory.take<Real>(std::int64_t{(std::max)(group, 1)} * padded);
+    den = memory.take<Real>(std::int64_t{3} * (std::max)(group, 1));
   }
 };
 

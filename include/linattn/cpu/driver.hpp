@@ -19,7 +19,7 @@ void for_each_piece(std::int64_t begin, std::int64_t end, std::int64_t step, F&&
   std::int64_t const count = (end - begin + step - 1) / step;
   for (std::int64_t i = 0; i < count; ++i) {
     std::int64_t const from = begin + (Reversed ? count - 1 - i : i) * step;
-    f(from, std::min(from + step, end));
+    f(from, (std::min)(from + step, end));
   }
 }
 
@@ -175,7 +175,7 @@ struct division {
 template <class Real>
 double forward_work(map_ref<Real> const& map, call_shape const& shape, schedule const& plan) noexcept {
   double const length = static_cast<double>(shape.longest_sequence());
-  double const block = std::min(static_cast<double>(plan.block(shape.longest_sequence())), length);
+  double const block = (std::min)(static_cast<double>(plan.block(shape.longest_sequence())), length);
   double const row = 2.0 * map.feature_dim * shape.value_dim + 0.5 * block * (map.head_dim + shape.value_dim);
   return static_cast<double>(shape.batch) * static_cast<double>(shape.heads) * static_cast<double>(shape.time) * row;
 }
@@ -273,7 +273,7 @@ void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> c
                 [&](Pass& pass, value_columns const& columns, stream_runner<Real> runner) {
                   std::int64_t const index = task % parts.segments;
                   std::int64_t const begin = index * plan.segment(pass.length());
-                  std::int64_t const end = std::min(begin + plan.segment(pass.length()), pass.length());
+                  std::int64_t const end = (std::min)(begin + plan.segment(pass.length()), pass.length());
                   if (plan.segments(pass.length()) > 1 && begin < end) {
                     f(pass, columns, runner, begin, end, states + task * size);
                   } else if (plan.segments(pass.length()) == 1 && index == 0) {

@@ -81,7 +81,7 @@ class call_memory {
     void* begin = exec.workspace.data();
     std::size_t space = exec.workspace.size();
     if (exec.workspace.empty() || std::align(cache_line, bytes, begin, space) == nullptr) {
-      owned_.reset(static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes, 1), alignment)));
+      owned_.reset(static_cast<std::byte*>(::operator new((std::max<std::size_t>)(bytes, 1), alignment)));
       begin = owned_.get();
     }
     begin_ = static_cast<std::byte*>(begin);
@@ -102,12 +102,12 @@ class call_memory {
 /// How many threads a call uses: no more than there are tasks, and one per `minimum` multiply-adds.
 inline int worker_count(cpu_executor const& exec, std::int64_t tasks, double multiply_adds) noexcept {
   constexpr double minimum = 4e6;  // about 100 us on one core, several times the cost of starting a thread
-  auto const useful = std::min(tasks, static_cast<std::int64_t>(std::min(multiply_adds / minimum, 1e6)));
+  auto const useful = (std::min)(tasks, static_cast<std::int64_t>((std::min)(multiply_adds / minimum, 1e6)));
   if (useful <= 1) {
     return 1;  // also spares a decoding step the question how many cores there are
   }
   int const threads = exec.threads > 0 ? exec.threads : static_cast<int>(std::thread::hardware_concurrency());
-  return static_cast<int>(std::min<std::int64_t>(useful, std::max(threads, 1)));
+  return static_cast<int>((std::min<std::int64_t>)(useful, (std::max)(threads, 1)));
 }
 
 /// Runs body(task, worker) for each task. Workers take tasks in order as they become free; each task's result must not

@@ -60,7 +60,7 @@ class forward_pass {
   void accumulate(std::int64_t begin, std::int64_t end) {
     int const step = p_.plan.template y_tile<Real>(length());
     for (std::int64_t at = begin; at < end; at += step) {
-      load_keys(at, std::min<std::int64_t>(step, end - at));
+      load_keys(at, (std::min<std::int64_t>)(step, end - at));
       update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, &prefetch_);
     }
   }
@@ -74,10 +74,10 @@ class forward_pass {
     for (int member = 0; member < p_.shape.group(); ++member) {
       std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
       for (std::int64_t at = begin; at < end; at += x_step) {
-        load_queries(head, at, static_cast<int>(std::min<std::int64_t>(x_step, end - at)));
+        load_queries(head, at, static_cast<int>((std::min<std::int64_t>)(x_step, end - at)));
         std::int64_t const seen_end = sees == visibility::past ? at + m_.x.count : end;
         for (std::int64_t key = begin; pairs && key < seen_end; key += y_step) {
-          load_keys(key, std::min<std::int64_t>(y_step, end - key));
+          load_keys(key, (std::min<std::int64_t>)(y_step, end - key));
           weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
           add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
         }
@@ -106,7 +106,7 @@ class forward_pass {
 
   void prefetch_next_keys() noexcept {
     std::int64_t const next = m_.y.begin + m_.y.count;
-    prefetch_.rows_left = static_cast<int>(std::min<std::int64_t>(m_.y.stride, tokens_.end - next));
+    prefetch_.rows_left = static_cast<int>((std::min<std::int64_t>)(m_.y.stride, tokens_.end - next));
     int stream = 0;
     auto const add = [&](row_source const& source, int column, int columns) {
       int const bytes = element_bytes(source.kind);

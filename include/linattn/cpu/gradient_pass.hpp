@@ -178,7 +178,7 @@ class query_gradient_pass : public gradient_pass_base<Real> {
   void accumulate(std::int64_t begin, std::int64_t end) {
     int const step = p_.plan.template y_tile<Real>(base::length());
     for (std::int64_t at = begin; at < end; at += step) {
-      place_keys(at, std::min<std::int64_t>(step, end - at));
+      place_keys(at, (std::min<std::int64_t>)(step, end - at));
       update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, nullptr);
     }
   }
@@ -188,7 +188,7 @@ class query_gradient_pass : public gradient_pass_base<Real> {
     for (int member = 0; member < p_.shape.group(); ++member) {
       std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
       for (std::int64_t at = begin; at < end; at += step) {
-        base::place(m_.x, at, std::min<std::int64_t>(step, end - at));
+        base::place(m_.x, at, (std::min<std::int64_t>)(step, end - at));
         base::load_queries(m_.x, head);
         base::clear_x_results();
         find_row_factors(head, begin, end);
@@ -224,7 +224,7 @@ class query_gradient_pass : public gradient_pass_base<Real> {
     visibility const sees = p_.shape.causal ? visibility::past : visibility::all;
     std::int64_t const seen_end = p_.shape.causal ? m_.x.begin - tokens_.begin + m_.x.count : end;
     for (std::int64_t key = begin; key < seen_end; key += step) {
-      place_keys(key, std::min<std::int64_t>(step, end - key));
+      place_keys(key, (std::min<std::int64_t>)(step, end - key));
       f(sees);
     }
   }
@@ -291,7 +291,7 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     int const step = p_.plan.template y_tile<Real>(base::length());
     for (int member = 0; member < p_.shape.group(); ++member) {
       for (std::int64_t at = begin; at < end; at += step) {
-        place_queries(member, at, std::min<std::int64_t>(step, end - at));
+        place_queries(member, at, (std::min<std::int64_t>)(step, end - at));
         update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, nullptr);
       }
     }
@@ -303,7 +303,7 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     int const x_step = p_.plan.template x_tile<Real>(base::length());
     int const y_step = p_.plan.template y_tile<Real>(base::length());
     for (std::int64_t at = begin; at < end; at += x_step) {
-      base::place(m_.x, at, std::min<std::int64_t>(x_step, end - at));
+      base::place(m_.x, at, (std::min<std::int64_t>)(x_step, end - at));
       base::load_keys(m_.x);
       base::transpose_x_payload();
       base::clear_x_results();
@@ -314,7 +314,7 @@ class key_gradient_pass : public gradient_pass_base<Real> {
       std::int64_t const seen_begin = p_.shape.causal ? begin + (at - begin) / y_step * y_step : begin;
       for (int member = 0; pairs && member < p_.shape.group(); ++member) {
         for (std::int64_t query = seen_begin; query < end; query += y_step) {
-          place_queries(member, query, std::min<std::int64_t>(y_step, end - query));
+          place_queries(member, query, (std::min<std::int64_t>)(y_step, end - query));
           weigh_pairs_backward(p_.map, sees, columns_, m_.x, m_.y, m_.buffers);
           add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
           add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);

@@ -38,7 +38,7 @@ void for_each_token_run(cpu_executor const& exec, int workers, call_shape const&
   std::int64_t const runs = (shape.time + joint_tokens - 1) / joint_tokens;
   for_each_task(exec, workers, shape.batch * runs, [&](std::int64_t task, int) {
     std::int64_t const begin = task % runs * joint_tokens;
-    f(task / runs, begin, std::min(begin + joint_tokens, shape.time), task);
+    f(task / runs, begin, (std::min)(begin + joint_tokens, shape.time), task);
   });
 }
 

@@ -25,24 +25,24 @@ struct schedule {
 
   [[nodiscard]] bool whole(std::int64_t length) const noexcept { return length < crossover || length <= chunk; }
   [[nodiscard]] std::int64_t block(std::int64_t length) const noexcept {
-    return whole(length) ? std::max<std::int64_t>(length, 1) : chunk;
+    return whole(length) ? (std::max<std::int64_t>)(length, 1) : chunk;
   }
   /// Tokens that are summed by themselves before they join the state, so that threads can share a long sequence.
   [[nodiscard]] std::int64_t segment(std::int64_t length) const noexcept {
-    return whole(length) ? std::max<std::int64_t>(length, 1)
-                         : std::max<std::int64_t>(1, cpu_tuning::segment_tokens / chunk) * chunk;
+    return whole(length) ? (std::max<std::int64_t>)(length, 1)
+                         : (std::max<std::int64_t>)(1, cpu_tuning::segment_tokens / chunk) * chunk;
   }
   [[nodiscard]] std::int64_t segments(std::int64_t length) const noexcept {
-    return std::max<std::int64_t>(1, (length + segment(length) - 1) / segment(length));
+    return (std::max<std::int64_t>)(1, (length + segment(length) - 1) / segment(length));
   }
   /// Tokens of an x tile, and of a y tile.
   template <class Real>
   [[nodiscard]] int x_tile(std::int64_t length) const noexcept {
-    return whole_vectors<Real>(std::min<std::int64_t>(block(length), cpu_tuning::x_tile_tokens));
+    return whole_vectors<Real>((std::min<std::int64_t>)(block(length), cpu_tuning::x_tile_tokens));
   }
   template <class Real>
   [[nodiscard]] int y_tile(std::int64_t length) const noexcept {
-    return whole_vectors<Real>(std::min<std::int64_t>(block(length), cpu_tuning::y_tile_tokens));
+    return whole_vectors<Real>((std::min<std::int64_t>)(block(length), cpu_tuning::y_tile_tokens));
   }
 };
 
@@ -63,11 +63,11 @@ struct worker_memory {
     x.stride = plan.x_tile<Real>(longest);
     y.stride = plan.y_tile<Real>(longest);
     if (plan.crossover > 0 && !plan.whole(longest)) {  // both forms may occur: room for the larger tiles
-      x.stride = std::max(x.stride, whole_vectors<Real>(cpu_tuning::x_tile_tokens));
-      y.stride = std::max(y.stride, whole_vectors<Real>(cpu_tuning::y_tile_tokens));
+      x.stride = (std::max)(x.stride, whole_vectors<Real>(cpu_tuning::x_tile_tokens));
+      y.stride = (std::max)(y.stride, whole_vectors<Real>(cpu_tuning::y_tile_tokens));
     }
     int const head_columns = whole_vectors<Real>(map.head_dim);
-    int const widest = std::max(x.stride, y.stride);
+    int const widest = (std::max)(x.stride, y.stride);
     for (operand<Real>* side : {&x, &y}) {
       bool const is_x = side == &x;
       side->rows = memory.take<Real>(std::int64_t{head_columns} * side->stride);
@@ -83,11 +83,11 @@ struct worker_memory {
       }
     }
     std::int64_t const pairs = std::int64_t{x.stride} * y.stride;
-    buffers.staging = memory.take<Real>(std::int64_t{std::max(head_columns, padded_columns)} * widest);
+    buffers.staging = memory.take<Real>(std::int64_t{(std::max)(head_columns, padded_columns)} * widest);
     buffers.weights = memory.take<Real>(pairs);
     buffers.values = memory.take<Real>(std::int64_t{padded_columns} * x.stride);
     buffers.sums = memory.take<Real>(x.stride);
-    buffers.features = memory.take<Real>(std::int64_t{std::min(feature_block, map.feature_dim)} * widest);
+    buffers.features = memory.take<Real>(std::int64_t{(std::min)(feature_block, map.feature_dim)} * widest);
     row_scale = memory.take<Real>(widest);
     row_scale_grad = memory.take<Real>(widest);
     if (gradients) {
@@ -162,8 +162,8 @@ struct stream_set {
 
   static stream_set make(call_shape const& shape, int wanted_ranges) noexcept {
     constexpr int least = 2 * simd<Real>::width;
-    int const padded = std::max(simd<Real>::width, whole_vectors<Real>(shape.value_dim));
-    int const ranges = std::clamp(wanted_ranges, 1, std::max(1, padded / least));
+    int const padded = (std::max)(simd<Real>::width, whole_vectors<Real>(shape.value_dim));
+    int const ranges = std::clamp(wanted_ranges, 1, (std::max)(1, padded / least));
     int const columns = whole_vectors<Real>((padded + ranges - 1) / ranges);
     return {shape.sequences, shape.kv_heads, (padded + columns - 1) / columns, shape.value_dim, columns};
   }
@@ -174,8 +174,8 @@ struct stream_set {
   }
   [[nodiscard]] value_columns columns(int range) const noexcept {
     int const begin = range * range_columns;
-    int const end = std::min(value_dim, begin + range_columns);
-    return {begin, end, std::max(simd<Real>::width, whole_vectors<Real>(end - begin)), panel_columns<Real>};
+    int const end = (std::min)(value_dim, begin + range_columns);
+    return {begin, end, (std::max)(simd<Real>::width, whole_vectors<Real>(end - begin)), panel_columns<Real>};
   }
 };
 

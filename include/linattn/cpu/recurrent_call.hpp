@@ -50,7 +50,7 @@ struct token_division {
   static token_division make(cpu_executor const& exec, token_problem<Real> const& p, bool own_state) noexcept {
     call_shape const& shape = p.shape;
     double const work = 2.0 * static_cast<double>(shape.batch * shape.heads * shape.time) * p.map.feature_dim *
-                        std::max(1, shape.value_dim);
+                        (std::max)(1, shape.value_dim);
     arena counter;
     token_memory<Real> const count(counter, p.map, shape.value_dim, shape.group());
     if (own_state) {

@@ -58,12 +58,12 @@ constexpr int element_bytes(element_kind kind) noexcept {
 template <class Real>
 LINATTN_NEVER_INLINE void copy_rows(row_source const& source, std::int64_t begin, int count, int rows, int column,
                                     int columns, Real* dst, std::ptrdiff_t dst_stride) {
-  int const filled = std::max(0, std::min(columns, source.channels - column));
+  int const filled = (std::max)(0, (std::min)(columns, source.channels - column));
   with_element<Real>(source.kind, [&](auto* type) {
     using element = std::remove_pointer_t<decltype(type)>;
     auto const* const data = static_cast<element const*>(source.data);
     for (int t = 0; t < rows; ++t) {
-      element const* const row = data + (begin + std::min(t, count - 1)) * source.stride + column;
+      element const* const row = data + (begin + (std::min)(t, count - 1)) * source.stride + column;
       Real* const to = dst + t * dst_stride;
       for (int i = 0; i < filled; ++i) {
         to[i] = static_cast<Real>(row[i]);
@@ -79,7 +79,7 @@ LINATTN_NEVER_INLINE void copy_rows(row_source const& source, std::int64_t begin
 template <class Real>
 LINATTN_NEVER_INLINE void write_rows(row_target const& target, std::int64_t begin, int count, int column, int columns,
                                      Real const* src, std::ptrdiff_t src_stride) {
-  int const filled = std::min(columns, target.channels - column);
+  int const filled = (std::min)(columns, target.channels - column);
   with_element<Real>(target.kind, [&](auto* type) {
     using element = std::remove_pointer_t<decltype(type)>;
     auto* const data = static_cast<element*>(target.data);
@@ -107,7 +107,7 @@ LINATTN_NEVER_INLINE void transpose_rows(Real const* src, std::ptrdiff_t src_str
         block[i] = vector::load(src + (t + i) * src_stride + c);
       }
       transpose<Real>(block);
-      int const used = std::min(width, columns - c);
+      int const used = (std::min)(width, columns - c);
       if (used == width) {
         LINATTN_UNROLL
         for (int i = 0; i < width; ++i) {
@@ -133,7 +133,7 @@ struct value_columns {
   template <class F>
   LINATTN_ALWAYS_INLINE void for_each_panel(F&& f) const {
     for (int column = 0; column < padded; column += panel) {
-      f(column, std::min(panel, padded - column));
+      f(column, (std::min)(panel, padded - column));
     }
   }
 };

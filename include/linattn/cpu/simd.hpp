@@ -196,15 +196,17 @@ LINATTN_ALWAYS_INLINE Real sum_of_lanes(simd<Real> x) {
 }
 
 #if LINATTN_VECTOR_EXTENSIONS
-template <class Real, int... I>
-LINATTN_ALWAYS_INLINE simd<Real> zip_low(simd<Real> a, simd<Real> b, std::integer_sequence<int, I...>) {
+template <class Real, int... Lane>
+LINATTN_ALWAYS_INLINE simd<Real> zip_low(simd<Real> a, simd<Real> b, std::integer_sequence<int, Lane...>) {
   constexpr int width = simd<Real>::width;
-  return simd<Real>::from(__builtin_shufflevector(a.v, b.v, ((I & 1) ? width + I / 2 : I / 2)...));
+  return simd<Real>::from(__builtin_shufflevector(a.v, b.v, ((Lane & 1) ? width + Lane / 2 : Lane / 2)...));
 }
-template <class Real, int... I>
-LINATTN_ALWAYS_INLINE simd<Real> zip_high(simd<Real> a, simd<Real> b, std::integer_sequence<int, I...>) {
+template <class Real, int... Lane>
+LINATTN_ALWAYS_INLINE simd<Real> zip_high(simd<Real> a, simd<Real> b, std::integer_sequence<int, Lane...>) {
   constexpr int width = simd<Real>::width;
-  return simd<Real>::from(__builtin_shufflevector(a.v, b.v, ((I & 1) ? width + width / 2 + I / 2 : width / 2 + I / 2)...));
+  constexpr int half = width / 2;
+  return simd<Real>::from(
+      __builtin_shufflevector(a.v, b.v, ((Lane & 1) ? width + half + Lane / 2 : half + Lane / 2)...));
 }
 #endif
 

@@ -81,10 +81,10 @@ lane_range visible_lanes(visibility sees, operand<Real> const& x, operand<Real> 
   constexpr int width = simd<Real>::width;
   std::int64_t const distance = y.begin - x.begin;
   if (sees == visibility::past) {
-    return {std::max(0, static_cast<int>(distance)) / width * width, x.lanes()};
+    return {(std::max)(0, static_cast<int>(distance)) / width * width, x.lanes()};
   }
   if (sees == visibility::future) {
-    return {0, std::min(x.lanes(), whole_vectors<Real>(std::max<std::int64_t>(0, distance + y.count)))};
+    return {0, (std::min)(x.lanes(), whole_vectors<Real>((std::max<std::int64_t>)(0, distance + y.count)))};
   }
   return {0, x.lanes()};
 }
@@ -199,11 +199,11 @@ void add_pair_values(visibility sees, value_columns const& columns, operand<Real
                      tile_buffers<Real> const& buffers) {
   int const distance = static_cast<int>(y.begin - x.begin);
   lane_range const range = visible_lanes(sees, x, y);
-  int const end = std::min(x.count, range.last);
+  int const end = (std::min)(x.count, range.last);
   for (int row = range.first; row < end; row += tile_rows) {
-    int const rows = std::min(tile_rows, end - row);
-    int const first = sees == visibility::future ? std::max(0, row - distance) : 0;
-    int const last = sees == visibility::past ? std::min(y.count, row + rows - distance) : y.count;
+    int const rows = (std::min)(tile_rows, end - row);
+    int const first = sees == visibility::future ? (std::max)(0, row - distance) : 0;
+    int const last = sees == visibility::past ? (std::min)(y.count, row + rows - distance) : y.count;
     if (first >= last) {
       continue;
     }
@@ -276,7 +276,7 @@ template <class Real>
 void read_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x, running_state<Real> const& state,
                 tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
   for (int first = 0; first < map.feature_dim; first += feature_block) {
-    int const last = std::min(first + feature_block, map.feature_dim);
+    int const last = (std::min)(first + feature_block, map.feature_dim);
     map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
     if (state.k_sum != nullptr) {
       add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
@@ -296,7 +296,7 @@ void update_state(map_ref<Real> const& map, value_columns const& columns, operan
                   tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
   auto const offset = [](Real* base, std::ptrdiff_t by) { return base != nullptr ? base + by : nullptr; };
   for (int first = 0; first < map.feature_dim; first += feature_block) {
-    int const last = std::min(first + feature_block, map.feature_dim);
+    int const last = (std::min)(first + feature_block, map.feature_dim);
     map.features(map.self, y.rows, y.stride, y.lanes(), first, last, buffers.features, y.stride);
     if (state.k_sum != nullptr) {
       update_state_sums(buffers.features, y.stride, y.lanes(), last - first, y.extra,
@@ -320,7 +320,7 @@ void add_state_grads(map_ref<Real> const& map, value_columns const& columns, ope
                      running_state<Real> const& state, tile_buffers<Real> const& buffers) {
   using vector = simd<Real>;
   for (int first = 0; first < map.feature_dim; first += feature_block) {
-    int const last = std::min(first + feature_block, map.feature_dim);
+    int const last = (std::min)(first + feature_block, map.feature_dim);
     columns.for_each_panel([&](int column, int width) {
       multiply<a_order::row_major, Real>(
           last - first, x.lanes(), width,

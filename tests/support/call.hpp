@@ -34,6 +34,15 @@ struct raw_tensor {
   }
 };
 
+/// Tokens [begin, begin + count) of a tensor with elements of `bytes` bytes.
+inline raw_tensor tokens_of(raw_tensor t, std::int64_t begin, std::int64_t count, std::size_t bytes) {
+  if (t.data != nullptr) {
+    t.data = static_cast<std::byte*>(t.data) + begin * t.strides[2] * static_cast<std::int64_t>(bytes);
+    t.extents[2] = count;
+  }
+  return t;
+}
+
 struct raw_state {
   raw_tensor kv{};
   raw_tensor k_sum{};

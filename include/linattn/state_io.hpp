@@ -240,7 +240,7 @@ bool read_state_header(state_reader& reader, diagnostic& report, state_sizes& si
 /// Writes a state at the stream's position. States may follow each other in one stream.
 /// Numerics  bit for bit; little-endian on every machine.
 /// Throws    state_error if the stream fails.
-/// Source    docs/state.md#files.
+/// Source    docs/state.md, files.
 template <FeatureMap Map, class Real>
 void save(std::ostream& out, host_state<Map, Real> const& state) {
   detail::state_writer writer(out);
@@ -274,7 +274,7 @@ void save(std::ostream& out, host_state<Map, Real> const& state) {
 /// Numerics  bit for bit; in the layout that it was saved in.
 /// Throws    state_error if the stream holds no state, a damaged one, or one of another map or type: before anything is
 ///           returned, and with memory in proportion to what the stream really holds.
-/// Source    docs/state.md#files.
+/// Source    docs/state.md, files.
 template <FeatureMap Map, class Real = float>
   requires(std::same_as<Real, float> || std::same_as<Real, double>)
 [[nodiscard]] host_state<Map, Real> load(std::istream& in) {

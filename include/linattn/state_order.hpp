@@ -195,7 +195,7 @@ Real query_feature(feature_order order, Real const* x, int n) noexcept {
 /// Numerics  one product a number (and one sum where the source lists a pair twice); weights are computed in double.
 /// Sync      returns when done; one thread.
 /// Throws    shape_error before any work; in and out share no memory.
-/// Source    docs/state.md#feature-orders.
+/// Source    docs/state.md, feature orders.
 template <PolynomialMap Map, std::floating_point Real>
 void convert_features(feature_order from, feature_order to, std::type_identity_t<tensor_view<Real const, 2>> const& in,
                       tensor_view<Real, 2> const& out) {

@@ -43,8 +43,8 @@ class law_checker : law_support<Map> {
     return report_;
   }
 
-  template <class P>
-  diagnostic check_parameters(std::span<P> values, std::span<P> grads, typename Map::gradients const& views) {
+  template <class P, class Views>
+  diagnostic check_parameters(std::span<P> values, std::span<P> grads, Views const& views) {
     if (!check_options()) {
       return report_;
     }
@@ -220,8 +220,8 @@ class law_checker : law_support<Map> {
     return sum;
   }
 
-  template <class P>
-  void compare_parameters(std::span<P> values, std::span<P> grads, typename Map::gradients const& views) {
+  template <class P, class Views>
+  void compare_parameters(std::span<P> values, std::span<P> grads, Views const& views) {
     for (P& grad : grads) {
       grad = P(0.5);
     }

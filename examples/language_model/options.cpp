@@ -43,7 +43,10 @@ auto turn_on(bool options::*member) {
 std::string kernel_names() {
   std::string names;
   for (std::string_view const name : attention_kernel_names()) {
-    names += (names.empty() ? "" : "|") + std::string(name);
+    if (!names.empty()) {
+      names += '|';
+    }
+    names += name;
   }
   return names;
 }
@@ -95,7 +98,7 @@ option const& find(std::string_view name) {
     if (each.name == name) {
       return each;
     }
-    known += " " + std::string(each.name);
+    known.append(1, ' ').append(each.name);
   }
   throw usage_error("unknown option " + std::string(name) + "; accepted are FILE and" + known);
 }
@@ -136,7 +139,8 @@ std::string usage() {
   constexpr std::size_t kColumn = 32;
   std::string text = "language_model FILE [options]: trains a byte-level language model on FILE with linattn\n";
   for (option const& each : table()) {
-    std::string line = "  " + std::string(each.name) + " " + each.accepts;
+    std::string line(2, ' ');
+    line.append(each.name).append(1, ' ').append(each.accepts);
     if (line.size() >= kColumn) {
       text += line + "\n";
       line.clear();

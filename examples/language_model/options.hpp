@@ -16,12 +16,12 @@ struct usage_error : std::runtime_error {
 
 struct options {
   std::string file;
-  model_settings model{.blocks = "cacaca", .width = 192, .heads = 6, .value_dim = 32, .taps = 4};
+  model_settings model{.blocks = "ccccacccca", .width = 192, .heads = 3, .value_dim = 64, .taps = 4};
   double seconds = 140;  // of training; the schedule of the learning rate fits itself to it
   int steps = 0;         // if not 0: this many steps instead, the same whatever the machine's speed
-  int time = 256;        // length of a training window
-  int batch = 12;        // windows a step
-  float rate = 6e-3F;    // peak learning rate
+  int time = 128;        // length of a training window
+  int batch = 8;         // windows a step
+  float rate = 1e-2F;    // peak learning rate
   int threads = 2;
   unsigned seed = 1;
   std::string prompt;  // empty: the start of a held-out line

@@ -40,14 +40,28 @@ concept FeatureMap = std::is_trivially_copyable_v<M> && (M::head_dim > 0) && (M:
       { map.check(report, heads, heads) } noexcept -> std::same_as<void>;
     };
 
-/// A map whose score is c0 + c1 s + c2 s^2 and whose features are M::packed (feature/packed_features.hpp): a backend
-/// takes score and features from there, in registers, instead of calling the hooks.
+namespace detail {
+/// The map's hooks are those of the base that names itself `packed_owner`: none is replaced in a derived class.
 template <class M>
-concept PolynomialMap = FeatureMap<M> && (M::feature_dim == M::packed::feature_dim) && requires {
-  { M::c0 } -> std::convertible_to<double>;
-  { M::c1 } -> std::convertible_to<double>;
-  { M::c2 } -> std::convertible_to<double>;
+concept KeepsPackedHooks = requires {
+  requires std::is_same_v<decltype(&M::template score<float>), float (M::packed_owner::*)(float) const>;
+  requires std::is_same_v<decltype(&M::template score_grad<float>), float (M::packed_owner::*)(float) const>;
+  requires std::is_same_v<decltype(&M::template feature<float>), float (M::packed_owner::*)(float const*, int) const>;
+  requires std::is_same_v<decltype(&M::template feature_backward<float>),
+                          void (M::packed_owner::*)(float const*, int, float, float*) const>;
 };
+}  // namespace detail
+
+/// A map whose score is c0 + c1 s + c2 s^2 and whose features are M::packed (feature/packed_features.hpp): a backend
+/// takes score and features from there, in registers, instead of calling the hooks. A map that derives from one of these
+/// and has a score or feature of its own is none: its hooks are called.
+template <class M>
+concept PolynomialMap =
+    FeatureMap<M> && detail::KeepsPackedHooks<M> && (M::feature_dim == M::packed::feature_dim) && requires {
+      { M::c0 } -> std::convertible_to<double>;
+      { M::c1 } -> std::convertible_to<double>;
+      { M::c2 } -> std::convertible_to<double>;
+    };
 
 /// A map that backward() accepts.
 ///   score_grad(s)                     d score / d s.

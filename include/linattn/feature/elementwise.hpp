@@ -22,6 +22,7 @@ struct elementwise_map {
   static constexpr bool all_heads = false;
   static constexpr bool vectorized = false;
   using packed = detail::packed_polynomial<HeadDim, std::ratio<0>, std::ratio<1>, std::ratio<0>>;
+  using packed_owner = elementwise_map;
   static constexpr double c0 = 0, c1 = 1, c2 = 0;
 
   template <class T>

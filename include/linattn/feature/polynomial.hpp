@@ -39,6 +39,7 @@ struct polynomial {
                 "linattn::polynomial: a negative coefficient, or none; coefficients from 0 on, one of them positive; "
                 "a negative one has no real features, use the parallel form of a map of your own");
   using packed = detail::packed_polynomial<HeadDim, C0, C1, C2>;
+  using packed_owner = polynomial;
   using gradients = no_gradients;
   static constexpr char const* name = "polynomial";
   static constexpr int head_dim = HeadDim;

@@ -68,6 +68,7 @@ template <int HeadDim, normalize Norm = normalize::layer_norm, std::floating_poi
 struct rebased {
   static_assert(HeadDim >= 1, "linattn::rebased: head_dim below 1; a positive head_dim; name the size of a row");
   using packed = detail::packed_polynomial<HeadDim, std::ratio<0>, std::ratio<0>, std::ratio<1>>;
+  using packed_owner = rebased;
   static constexpr char const* name = Norm == normalize::none         ? "rebased/none"
                                       : Norm == normalize::layer_norm ? "rebased/layer_norm"
                                                                       : "rebased/layer_norm_all_heads";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // linattn: linear attention as compile-time policies. Everything that needs only a C++20 compiler: all maps, strategies
-// and normalizers, the verbs, and the CPU engines.
+// and normalizers, presets, the verbs, and the CPU engines.
 #ifndef LINATTN_LINATTN_HPP
 #define LINATTN_LINATTN_HPP
 
@@ -21,6 +21,7 @@
 #include <linattn/forward.hpp>
 #include <linattn/normalizer/sum.hpp>
 #include <linattn/normalizer/unnormalized.hpp>
+#include <linattn/presets.hpp>
 #include <linattn/state.hpp>
 #include <linattn/step.hpp>
 #include <linattn/validate.hpp>

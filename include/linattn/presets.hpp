@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Presets: attentions that compute what other codes compute, so that their weights can move here. A name for settings
-// that exist already; the umbrella header leaves it out.
+// Presets: attentions that compute what other codes compute, so that their weights can move here. Each is a name for
+// settings that exist already; nothing is added to them.
 #ifndef LINATTN_PRESETS_HPP
 #define LINATTN_PRESETS_HPP
 
@@ -16,8 +16,8 @@ namespace linattn::inline LINATTN_ABI {
 /// The layer of the ReBased paper's repository: s = q~.k~ / sqrt(d), weight s^2, out = num / (den + 1e-12).
 /// LayerNorm  over the rows of all heads of a token jointly (width heads * d), eps 1e-5, before the heads are split.
 /// Parameters ln_q.weight, ln_q.bias, ln_k.weight, ln_k.bias of heads * d numbers: views of shape (heads, d).
-/// Differs    that code keeps all d^2 features and runs the quadratic form only; the values are the same. In fp16 its eps
-///            is 0; here sums are float.
+/// Differs    that code keeps all d^2 features and runs the quadratic form only; the values are the same. In fp16 its
+///            eps is 0; here sums are float.
 /// Source     github.com/corl-team/rebased, src/mixers/rebased.py; arXiv:2402.10644.
 template <int HeadDim, ExecutionStrategy Strategy = chunkwise<>, Element ElementType = float>
 [[nodiscard]] constexpr auto official_rebased(
@@ -30,9 +30,9 @@ template <int HeadDim, ExecutionStrategy Strategy = chunkwise<>, Element Element
 /// ReBased of flash-linear-attention: the same scores, another LayerNorm.
 /// LayerNorm  each head's row by itself, eps 1e-5.
 /// Parameters feature_map.gamma and feature_map.beta of d numbers: one pair for q, for k and for all heads.
-/// Differs    that code adds 1e-5 in its parallel form and 1e-10 in its chunk form, so that its two forms disagree where
-///            the sum of the weights is small: pass the eps of the form that the weights were trained with. Its chunk
-///            form keeps packed features, first the squares and then the pairs i < j.
+/// Differs    that code adds 1e-5 in its parallel form and 1e-10 in its chunk form, so that its two forms disagree
+///            where the sum of the weights is small: pass the eps of the form that the weights were trained with. Its
+///            chunk form keeps packed features, first the squares and then the pairs i < j.
 /// Source     github.com/fla-org/flash-linear-attention, fla/layers/rebased.py, fla/modules/feature_map.py.
 template <int HeadDim, ExecutionStrategy Strategy = chunkwise<>, Element ElementType = float>
 [[nodiscard]] constexpr auto fla_rebased(parameter_view<float const> gamma = {}, parameter_view<float const> beta = {},

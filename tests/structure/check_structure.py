@@ -24,6 +24,7 @@ PEERS = {
     ("core", "version.hpp"), ("simt", "core"), ("simt", "version.hpp"),
     ("attention.hpp", "state.hpp"), ("state_io.hpp", "state.hpp"), ("state_order.hpp", "state.hpp"),
     ("validate.hpp", "attention.hpp"), ("validate.hpp", "state.hpp"), ("cuda.cuh", "linattn.hpp"),
+    ("linattn.hpp", "presets.hpp"),
 }
 # The verbs know core/engine.hpp and never a backend, although the backends lie below them.
 FORBIDDEN = {(verb, backend) for verb in ("forward.hpp", "step.hpp", "backward.hpp", "dispatch.hpp", "workspace.hpp")

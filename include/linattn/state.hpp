@@ -69,7 +69,8 @@ class host_state {
              state_layout layout = state_layout::feature_major)
       : batch_(batch), kv_heads_(kv_heads), value_dim_(value_dim), layout_(layout) {
     std::int64_t const rows = detail::saturating_multiply(batch, kv_heads);
-    std::int64_t const columns = detail::saturating_multiply(Map::feature_dim, detail::saturating_multiply(value_dim, 1) + 1);
+    // Bounds kv and k_sum, each by itself: value_dim + 1 would overflow where value_dim is the largest number.
+    std::int64_t const columns = detail::saturating_multiply(Map::feature_dim, (std::max)(value_dim, std::int64_t{1}));
     std::int64_t const total = detail::saturating_multiply(rows, columns);
     constexpr std::int64_t limit = (std::numeric_limits<std::int64_t>::max)() / static_cast<std::int64_t>(sizeof(Real));
     if (batch < 0 || kv_heads < 0 || value_dim < 0 || value_dim >= limit || total >= limit) {

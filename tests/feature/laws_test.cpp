@@ -146,7 +146,7 @@ struct relu : linattn::elementwise_map<HeadDim> {
   }
 };
 
-/// Derived from a base whose features are not its own.
+/// Derived from a base whose score and features are not its own: the hooks here are called.
 struct doubled : linattn::elementwise_map<4> {
   void prepare(float*, role, int) const {}
   float score(float s) const { return 4 * s; }
@@ -156,20 +156,33 @@ struct absolute : linattn::elementwise_map<4> {  // right for s > 0 only
   void prepare(float*, role, int) const {}
   float score(float s) const { return std::abs(s); }
 };
-struct shifted : linattn::elementwise_map<4> {  // the law, with coefficients of its own, but not those of `packed`
-  static constexpr double c1 = 9;
-  void prepare(float*, role, int) const {}
-  float score(float s) const { return 9 * s; }
-  float feature(float const* x, int n) const { return 3 * x[n]; }
+struct half_doubled : doubled {  // differentiable, and score_grad is still the base's
+  template <class T>
+  void prepare_backward(T const*, T*, role, int, T*) const {}
 };
 struct only_score : linattn::elementwise_map<4> {
   void prepare(float*, role, int) const {}
   float score(float s) const { return s * s; }
 };
-struct reversed : linattn::elementwise_map<4> {
+struct other_coefficient : linattn::elementwise_map<4> {
+  static constexpr double c1 = 9;
+  void prepare(float*, role, int) const {}
+};
+/// Hooks of its own, which it passes off as those of `packed`: backends would not call them.
+template <bool Reversed>
+struct impostor : linattn::elementwise_map<4> {
+  using packed_owner = impostor;
   void prepare(float*, role, int) const {}
   template <class T>
-  T feature(T const* x, int n) const { return x[3 - n]; }
+  T score(T s) const { return Reversed ? s : 9 * s; }
+  template <class T>
+  T score_grad(T) const { return Reversed ? 1 : 9; }
+  template <class T>
+  T feature(T const* x, int n) const { return Reversed ? x[3 - n] : 3 * x[n]; }
+  template <class T>
+  void feature_backward(T const*, int n, T g, T* grad) const {
+    if (Reversed) { grad[3 - n] += g; } else { grad[n] += 3 * g; }
+  }
 };
 
 template <int HeadDim, normalize Norm>
@@ -263,11 +276,18 @@ TEST_CASE("wrong gradients of parameters are found") {
   CHECK(blames(verdict<flaw::accumulate_role>(), "the partial sums of prepare_backward, or accumulate, differs"));
 }
 
-TEST_CASE("a map that hides its base's features is found") {
-  CHECK(blames(check_feature_map(doubled{}).message(), "score differs from c0 + c1 s + c2 s^2"));
-  CHECK(blames(check_feature_map(shifted{}).message(), "or from that of the map's `packed`"));
+TEST_CASE("hooks that replace the base's are tested, and must fit together") {
+  CHECK(!linattn::PolynomialMap<doubled>);
+  accepts(doubled{});
   CHECK(blames(check_feature_map(only_score{}).message(), "differs from score(<x, y>)"));
-  CHECK(blames(check_feature_map(reversed{}).message(), "feature 0 differs from that of the map's `packed`"));
+  CHECK(blames(check_feature_map(half_doubled{}).message(), "score_grad differs from the slope of score"));
+}
+
+TEST_CASE("a polynomial map whose coefficients or hooks are not those of `packed` is found") {
+  CHECK(linattn::PolynomialMap<impostor<true>>);
+  CHECK(blames(check_feature_map(other_coefficient{}).message(), "score differs from c0 + c1 s + c2 s^2"));
+  CHECK(blames(check_feature_map(impostor<false>{}).message(), "or from that of the map's `packed`"));
+  CHECK(blames(check_feature_map(impostor<true>{}).message(), "feature 0 differs from that of the map's `packed`"));
 }
 
 TEST_CASE("bad options and bad parameters are reported, not run") {

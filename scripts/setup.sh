@@ -9,7 +9,8 @@ set -euo pipefail
 
 demo=(g++ cmake ninja-build libeigen3-dev bzip2)
 text=(bible-kjv)
-tests=(g++ cmake ninja-build libeigen3-dev bzip2 clang libclang-rt-dev doctest-dev libbenchmark-dev pkg-config python3)
+tests=(g++ cmake ninja-build libeigen3-dev bzip2 clang libclang-rt-dev doctest-dev libbenchmark-dev pkg-config python3
+       python3-numpy)
 
 case "${1:-all}" in
   demo) wanted=("${demo[@]}") ;;

@@ -112,6 +112,17 @@ struct verbs {
   }
 };
 
+#if defined(LINATTN_TEST_SANITIZED)
+inline constexpr bool fewer_variants = true;
+#else
+inline constexpr bool fewer_variants = false;
+#endif
+#if defined(LINATTN_TEST_NO_DOUBLES)
+inline constexpr bool no_doubles = true;
+#else
+inline constexpr bool no_doubles = false;
+#endif
+
 /// Whether the map's hooks also take double; a user's may be written for float alone.
 template <class Map>
 concept ServesDoubles = requires(Map const& map, double* x) { map.prepare(x, linattn::role::query, 0); };
@@ -148,16 +159,12 @@ std::vector<variant> make_variants(VisitLines&& visit_lines) {
       v.feature_dim = narrow::feature_dim;
       v.normalized = normalizer::needs_denominator;
       // float in every strategy; at head_dim 16 the other element types too, else some: compile time.
-#if defined(LINATTN_TEST_SANITIZED)
-      constexpr bool all = false;
-#else
-      constexpr bool all = D == 16;
-#endif
+      constexpr bool all = D == 16 && !fewer_variants;
       fill_strategies<true, 0, narrow, normalizer, float>(v.table[0]);
       fill_strategies<all, 0, narrow, normalizer, linattn::bf16>(v.table[1]);
       fill_strategies<all, 0, narrow, normalizer, linattn::f16>(v.table[2]);
       using wide = typename MapTag::template type<D, double>;
-      if constexpr (ServesDoubles<wide>) {
+      if constexpr (ServesDoubles<wide> && !no_doubles) {
         fill_strategies<all, 2, wide, normalizer, double>(v.table[3]);
       }
       list.push_back(v);

@@ -17,6 +17,14 @@ namespace {
 
 using linattn::element_kind;
 
+/// ThreadSanitizer takes thirty times as long: fewer strategies and sequences.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool patient = false;
+#else
+constexpr bool patient = true;
+#endif
+constexpr int tested_strategies = patient ? strategy_count : 3;
+
 /// A host's pool: all bodies at once, or one after the other, the last one first.
 struct host_threads {
   bool at_once = true;
@@ -118,7 +126,7 @@ TEST_CASE("many sequences and heads: the same bits on any threads, in any worksp
     CAPTURE(v);
     setup const s{.batch = 2, .heads = 4, .kv_heads = 2, .time = 420, .value_dim = 64, .state = state_use::both,
                   .save_denominator = true};
-    for (int strategy = 0; strategy < strategy_count; ++strategy) {
+    for (int strategy = 0; strategy < tested_strategies; ++strategy) {
       std::string const name = strategy_name(strategy);
       CAPTURE(name);
       CHECK(check_forward(v, s, element_kind::float32, strategy) == 3);
@@ -140,6 +148,9 @@ TEST_CASE("one sequence of one head: threads share its value columns and its seg
     setup const s{.time = 9000, .value_dim = 24, .causal = causal, .state = state_use::both, .save_denominator = true};
     CHECK(check_forward(v, s, element_kind::float32, 0) == 3);
     CHECK(check_backward(v, s, element_kind::float32, 0) == 3);
+    if (!patient) {
+      break;
+    }
     CHECK(check_forward(v, s, element_kind::float64, 0) == 3);
     setup packed = s;
     packed.lengths = {40, 8300, 0, 5000};
@@ -158,7 +169,7 @@ std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, 
 TEST_CASE("a row of a batch has the bits that it has alone, forward and backward") {
   for (variant const& v : tested_variants()) {
     CAPTURE(v);
-    for (std::int64_t const time : {70, 8200}) {
+    for (std::int64_t const time : {70, patient ? 8200 : 90}) {
       for (int strategy = 0; strategy < (time > 1000 ? 1 : strategy_count); ++strategy) {
         CAPTURE(time);
         std::string const name = strategy_name(strategy);

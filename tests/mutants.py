@@ -1,0 +1,265 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Show that the tests can fail: plant one bug at a time in a copy of the headers, and see the named test fail.
+
+mutants.py [--compiler g++] [--only NUMBER ...] [--list]
+
+Each mutant is (test, header, from, to): `from` occurs once in the header. The test runs on the sound headers first and
+must pass there. Not a ctest: a run takes about half an hour. It prints one line a mutant and fails if one lives.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+
+# Every engine feature, with as few types as possible: mutants are compiled over and over.
+FAMILY = """
+#include "support/registry.hpp"
+namespace linattn_test {
+template <class Visit>
+void visit_mutant_family(Visit&& visit) {
+  visit(map_tag<maps::taylor>{}, dims<5>, sum, recipe{"taylor", preparation::scaled, {1, 1, 0.5, 0}});
+  visit(map_tag<maps::rebased_norm>{}, dims<3, 16>, sum,
+        recipe{"rebased", preparation::layer_norm, {0, 0, 1, 0}, {true, true, 2, false}});
+  visit(map_tag<maps::rebased_joint>{}, dims<8>, sum,
+        recipe{"rebased over all heads", preparation::layer_norm_all_heads, {0, 0, 1, 0}, {true, true, 2, false}});
+  visit(map_tag<maps::user_cubic>{}, dims<3>, unnormalized,
+        recipe{"user's cubic", preparation::as_is, {0, 0, 0, 1}, {}, true});
+}
+}
+"""
+SUPPORT = ["axes", "covering", "guarded_buffer", "oracle", "oracle_prepare", "run", "setup", "tensor", "doctest_main"]
+# Tests that know variants by their tables: linked with the family above.
+ENGINE_TESTS = {
+    "conformance": ["conformance/conformance_test.cpp", "conformance/continuation_test.cpp"],
+    "gradient": ["gradient/oracle_test.cpp"],
+    "bits": ["threads/bits_test.cpp"],
+    "segments": ["threads/segments_test.cpp"],
+}
+# Tests that are one file.
+FILE_TESTS = {
+    "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
+    "offsets": ["core/segments_test.cpp"], "math": ["core/math_test.cpp"],
+    "dispatch": ["core/dispatch_test.cpp"], "tensor_view": ["core/tensor_view_test.cpp"],
+    "polynomial_map": ["core/polynomial_map_test.cpp"], "state": ["state/view_test.cpp"],
+    "reject_forward": ["reject/forward_test.cpp"], "reject_backward": ["reject/backward_test.cpp"],
+}
+
+CPU = "cpu/"
+MUTANTS = [
+    # --- pairs of tokens
+    ("conformance", CPU + "tiles.hpp", "keep_from(vector::load(at), diagonal).store(at)",
+     "keep_from(vector::load(at), diagonal + 1).store(at)"),
+    ("gradient", CPU + "tiles.hpp", "keep_below(vector::load(at), diagonal + 1).store(at)",
+     "keep_below(vector::load(at), diagonal).store(at)"),
+    ("conformance", CPU + "tiles.hpp", "    for (int row = 0; row < y.count; ++row) {\n      sum = multiply_add",
+     "    for (int row = 1; row < y.count; ++row) {\n      sum = multiply_add"),
+    ("conformance", CPU + "tiles.hpp", "(std::min)(y.count, row + rows - distance)",
+     "(std::min)(y.count, row - distance)"),
+    ("gradient", CPU + "tiles.hpp", "  map.score_backward(map.self, weights, grads, x.stride, y.count, lanes);",
+     "  map.score(map.self, weights, x.stride, y.count, lanes);"),
+    ("gradient", CPU + "tiles.hpp", "  if (x.extra != nullptr) {\n    multiply<a_order::row_major",
+     "  if (x.extra == &y.extra[0]) {\n    multiply<a_order::row_major"),
+    # --- the state
+    ("conformance", CPU + "tiles.hpp", "  state.zero = false;\n", "\n"),
+    ("conformance", CPU + "tiles.hpp", "    for (; n < features; ++n) {\n      partial[0]",
+     "    for (; n + 1 < features; ++n) {\n      partial[0]"),
+    ("gradient", CPU + "tiles.hpp", "    for (int n = first; state.k_sum != nullptr && n < last; ++n) {",
+     "    for (int n = first; state.k_sum != nullptr && n < first; ++n) {"),
+    ("conformance", CPU + "pass.hpp", "? slot.kv[n * slot.feature_stride + at * slot.value_stride]",
+     "? slot.kv[n * slot.feature_stride + at]"),
+    ("conformance", CPU + "pass.hpp", "    slot.k_sum[n * slot.k_sum_stride] = k_sum[n];",
+     "    slot.k_sum[n * slot.k_sum_stride] = k_sum[0];"),
+    ("conformance", CPU + "problem.hpp", "      state.slots.empty() ? sequence :", "      sequence >= 0 ? sequence :"),
+    ("conformance", CPU + "driver.hpp", "if (pass.wants_final_state() || (Pass::reversed ? from : to) != last) {",
+     "if ((Pass::reversed ? from : to) != last) {"),
+    ("conformance", CPU + "driver.hpp", "    load_state<Real>(features_, slot, columns, m_.state.kv, m_.state.k_sum);\n"
+     "    m_.state.zero = slot.kv == nullptr && slot.k_sum == nullptr;",
+     "    load_state<Real>(features_, slot, columns, m_.state.kv, m_.state.k_sum);\n    m_.state.zero = true;"),
+    # --- heads, sequences, strides
+    ("conformance", CPU + "problem.hpp", "kv_head * group() + member : member * kv_heads + kv_head",
+     "kv_head * group() + member : kv_head * group() + member"),
+    ("conformance", CPU + "problem.hpp", "      return {0, offsets[n], offsets[n + 1]};",
+     "      return {0, 0, offsets[n + 1]};"),
+    ("conformance", CPU + "rows.hpp", "  int const filled = (std::min)(columns, target.channels - column);",
+     "  int const filled = columns;"),
+    # --- the forward pass
+    ("conformance", CPU + "forward_pass.hpp",
+     "    if (m_.y.count == static_cast<int>(count) && m_.y.begin == tokens_.begin + begin) {",
+     "    if (m_.y.count == static_cast<int>(count)) {"),
+    ("conformance", CPU + "forward_pass.hpp", "        if (!m_.state.zero) {", "        if (m_.state.zero) {"),
+    ("conformance", CPU + "forward_pass.hpp", "    if (p_.denominator.present() && columns_.begin == 0) {",
+     "    if (p_.denominator.present() && columns_.begin != 0) {"),
+    ("conformance", "normalizer/sum.hpp", "T(1) / (den + static_cast<T>(eps))", "T(1) / den"),
+    ("conformance", "feature/rebased.hpp", "x[i] = (x[i] * T(gamma<real>(r, h, i)) + T(beta<real>(r, h, i))) * root;",
+     "x[i] = (x[i] * T(gamma<real>(r, h, i)) - T(beta<real>(r, h, i))) * root;"),
+    ("conformance", CPU + "joint.hpp", "map.prepare_row(map.self, r, static_cast<int>(heads), rows);",
+     "map.prepare_row(map.self, r, 1, rows);"),
+    # --- token by token
+    ("conformance", CPU + "decode.hpp", "        if (member == 0) {\n          s = multiply_add",
+     "        if (member >= 0) {\n          s = multiply_add"),
+    ("conformance", CPU + "decode.hpp", "    u.slot.k_sum[n * u.slot.k_sum_stride] += u.phi_k[n];",
+     "    u.slot.k_sum[n * u.slot.k_sum_stride] = u.phi_k[n];"),
+    ("conformance", CPU + "recurrent_call.hpp", "take_token(p, id, tokens.batch, t, own, buffers, true, false);",
+     "take_token(p, id, tokens.batch, t, own, buffers, false, false);"),
+    # --- backward
+    ("gradient", CPU + "gradient_pass.hpp", "      tile.extra[t] = factors[2 * t + 1];",
+     "      tile.extra[t] = factors[2 * t];"),
+    ("gradient", CPU + "gradient_pass.hpp",
+     "    for (int i = 0; i < p_.map.head_dim; ++i) {  // idle lanes add nothing to the parameters",
+     "    for (int i = 0; i < 0; ++i) {"),
+    ("gradient", CPU + "gradient_pass.hpp", "base::write_x_grads(role::key, id_.kv_head, p_.shape.group(), p_.grad_k);",
+     "base::write_x_grads(role::query, id_.kv_head, p_.shape.group(), p_.grad_k);"),
+    ("gradient", CPU + "gradient_pass.hpp", "base::placed(m_.y, begin, count) || member != placed_member_",
+     "base::placed(m_.y, begin, count)"),
+    ("gradient", CPU + "call.hpp", "segment) + std::int64_t{member} * sink.size);", "segment) + 0 * member);"),
+    ("gradient", CPU + "gradient_pass.hpp", "begin + (at - begin) / y_step * y_step : begin;",
+     "begin + ((at - begin) / y_step + 1) * y_step : begin;"),
+    ("gradient", "feature/rebased.hpp", "grad[i] = (grad[i] - mean - y[i] * along) * rstd;",
+     "grad[i] = (grad[i] - mean) * rstd;"),
+    ("gradient", "feature/rebased.hpp", "to_gamma(head, i) += static_cast<Parameter>(partial[i]);",
+     "to_gamma(head, i) = static_cast<Parameter>(partial[i]);"),
+    # --- segments of long sequences
+    ("bits", CPU + "driver.hpp", "      kv[j] = before;", "      kv[j] = total[j];"),
+    ("bits", CPU + "driver.hpp", "    m_.state.zero = zero;", "    m_.state.zero = true;"),
+    ("bits", CPU + "driver.hpp",
+     "        if (segmented) {\n          begin_segment(columns);\n        }\n        for_each_piece",
+     "        for_each_piece"),
+    ("bits", CPU + "driver.hpp", "      if (count > 1) {", "      if (count > 2) {"),
+    ("segments", CPU + "call.hpp", "segment < p.segments; ++segment", "segment < 1; ++segment"),
+    # --- what needs no engine
+    ("validate", "core/validate.hpp", "low_reach <= offset && offset + high_reach <= period",
+     "low_reach <= offset + 1 && offset + high_reach <= period + 1"),
+    ("validate", "core/validate.hpp", "    if (magnitude(view.strides[next]) < reach) {",
+     "    if (magnitude(view.strides[next]) + 1 < reach) {"),
+    ("element", "core/element.hpp", "bits + 0x7fffU + ((bits >> 16U) & 1U)", "bits + 0x8000U"),
+    ("element", "core/element.hpp", "magnitude + 0xfffU + ((magnitude >> 13U) & 1U)", "magnitude + 0xfffU"),
+    ("offsets", "core/segments.hpp", "      if ((*this)[n + 1] < (*this)[n]) {", "      if ((*this)[n + 1] < 0) {"),
+    ("math", "core/math.hpp", "size_a > static_cast<std::uint64_t>(largest) / size_b",
+     "size_a / 2 > static_cast<std::uint64_t>(largest) / size_b"),
+    ("dispatch", "dispatch.hpp", "if (try_one(std::integral_constant<int, First>{}) ||", "if ("),
+    ("tensor_view", "core/tensor_view.hpp", "{detail::saturating_multiply(time, row), channels, row, 1}",
+     "{detail::saturating_multiply(time, row), row, channels, 1}"),
+    ("polynomial_map", "core/concepts.hpp", "FeatureMap<M> && detail::KeepsPackedHooks<M> &&", "FeatureMap<M> &&"),
+    ("state", "state.hpp", "feature_major ? value_dim : 1, feature_major ? 1 : features",
+     "feature_major ? value_dim : 1, feature_major ? 1 : value_dim"),
+    ("reject_forward", "validate.hpp",
+     "        !detail::check_apart(report, out, kv_name, k_sum_name, args.initial_state) ||\n", ""),
+    ("reject_backward", "validate.hpp", "  if (!detail::check_result(report, grad_q, queries,",
+     "  if (!detail::check_result(report, grad_q, rows,"),
+]
+
+
+class Builder:
+    def __init__(self, compiler, work):
+        self.compiler, self.work = compiler, work
+        (work / "family.hpp").write_text(FAMILY)
+        self.support = {}
+
+    def compile(self, source, include, output, *flags):
+        command = [self.compiler, "-std=c++20", "-O1", "-march=native", f"-I{include}", f"-I{TESTS}", *flags, "-c",
+                   str(source), "-o", str(output)]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def build_support(self):
+        """What mutants share: the oracle, the harness and the tests themselves, from the sound headers."""
+        sources = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT]
+        sources += [TESTS / name for names in ENGINE_TESTS.values() for name in names]
+        outputs = {source: self.work / ("_".join(source.relative_to(TESTS).parts) + ".o") for source in sources}
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for done in pool.map(lambda item: self.compile(item[0], ROOT / "include", item[1]), outputs.items()):
+                if done.returncode != 0:
+                    sys.exit(done.stdout)
+        self.support = outputs
+
+    def run(self, test, include, folder):
+        """'' if the test passes, else what it printed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        objects = []
+        if test in ENGINE_TESTS:
+            built = self.compile(TESTS / "support" / "variants.cpp", include, folder / "variants.o", "-include",
+                                 str(self.work / "family.hpp"), "-DLINATTN_TEST_FAMILY=visit_mutant_family",
+                                 "-DLINATTN_TEST_SANITIZED=1")   # fewer types
+            names = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT] + [TESTS / n for n in ENGINE_TESTS[test]]
+            objects = [folder / "variants.o"] + [self.support[name] for name in names]
+        else:
+            (name,) = FILE_TESTS[test]
+            built = self.compile(TESTS / name, include, folder / "test.o")
+            objects = [folder / "test.o", self.support[TESTS / "support" / "doctest_main.cpp"]]
+        if built.returncode != 0:
+            return "does not compile:\n" + built.stdout
+        program = folder / "test"
+        linked = subprocess.run([self.compiler, *map(str, objects), "-o", str(program), "-pthread"],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if linked.returncode != 0:
+            sys.exit(linked.stdout)
+        try:
+            done = subprocess.run([str(program), "--abort-after=1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            return "runs for more than 300 s"
+        return "" if done.returncode == 0 else done.stdout or f"exit code {done.returncode}"
+
+
+def plant(work, number, header, old, new):
+    """The include folder of mutant `number`: symbolic links to the sound headers, and one header that is changed."""
+    include = work / f"mutant{number}" / "include"
+    text = (ROOT / "include" / "linattn" / header).read_text()
+    if text.count(old) != 1:
+        sys.exit(f"mutant {number}: {header} holds {text.count(old)} times: {old}")
+    for path in (ROOT / "include" / "linattn").rglob("*"):
+        if path.is_file():
+            link = include / path.relative_to(ROOT / "include")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(path, link)
+    target = include / "linattn" / header
+    target.unlink()
+    target.write_text(text.replace(old, new))
+    return include
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--compiler", default="g++")
+    parser.add_argument("--only", type=int, nargs="+")
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for number, (test, header, old, new) in enumerate(MUTANTS):
+            print(f"{number:2}  {test}: {header}: {old.strip()!r} -> {new.strip()!r}")
+        return
+    chosen = arguments.only or range(len(MUTANTS))
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        builder = Builder(arguments.compiler, work)
+        builder.build_support()
+        for test in dict.fromkeys(MUTANTS[number][0] for number in chosen):
+            said = builder.run(test, ROOT / "include", work / f"sound_{test}")
+            if said:
+                sys.exit(f"{test} fails on the sound headers:\n{said[-3000:]}")
+            print(f"sound: {test} passes", flush=True)
+
+        def one(number):
+            test, header, old, new = MUTANTS[number]
+            said = builder.run(test, plant(work, number, header, old, new), work / f"mutant{number}" / "build")
+            return number, f"{test}, {header}: {new.strip().splitlines()[0] if new.strip() else 'line removed'}", said
+
+        lived = 0
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for number, title, said in pool.map(one, chosen):
+                refused = said.startswith("does not compile")
+                if refused and "static assertion" not in said and "static_assert" not in said:
+                    sys.exit(f"mutant {number} is no C++:\n{said[-3000:]}")
+                lived += not said
+                how = "LIVES" if not said else "refused by a static_assert" if refused else "caught"
+                print(f"{number:2} {how}: {title}", flush=True)
+    sys.exit(f"{lived} of {len(chosen)} mutants live" if lived else 0)
+
+
+main()

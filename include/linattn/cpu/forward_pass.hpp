@@ -107,14 +107,24 @@ class forward_pass {
   void prefetch_next_keys() noexcept {
     std::int64_t const next = m_.y.begin + m_.y.count;
     prefetch_.rows_left = static_cast<int>((std::min<std::int64_t>)(m_.y.stride, tokens_.end - next));
+    prefetch_.clear_streams();
+    if (prefetch_.rows_left <= 0) {
+      return;  // there is no such row, and its address may not exist
+    }
     int stream = 0;
     auto const add = [&](row_source const& source, int column, int columns) {
+      if (columns <= 0 || source.data == nullptr) {
+        return;  // an empty tensor may be null
+      }
       int const bytes = element_bytes(source.kind);
       prefetch_.streams[stream++] = {static_cast<char const*>(source.data) + (next * source.stride + column) * bytes,
                                      source.stride * bytes, std::ptrdiff_t{columns} * bytes};
     };
     add(keys_, 0, p_.map.head_dim);
     add(values_, columns_.begin, columns_.end - columns_.begin);
+    if (p_.shape.group() == 0) {
+      return;
+    }
     std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
     add(p_.q.source(tokens_.batch, head), 0, p_.map.head_dim);
     add(p_.out.source(tokens_.batch, head), columns_.begin, columns_.end - columns_.begin);

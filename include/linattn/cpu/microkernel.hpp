@@ -31,6 +31,12 @@ struct row_prefetcher {
   stream streams[max_streams] = {};
   int rows_left = 0;
 
+  void clear_streams() noexcept {
+    for (stream& s : streams) {
+      s = {};
+    }
+  }
+
   LINATTN_ALWAYS_INLINE void touch_row() {
 #if LINATTN_VECTOR_EXTENSIONS
     if (rows_left <= 0) {
@@ -41,7 +47,7 @@ struct row_prefetcher {
       for (std::ptrdiff_t i = 0; i < s.bytes; i += 64) {
         __builtin_prefetch(s.next + i);
       }
-      s.next += s.stride;
+      s.next += rows_left > 0 ? s.stride : 0;
     }
 #endif
   }

@@ -29,6 +29,9 @@ struct tensor_rows {
 
   [[nodiscard]] bool present() const noexcept { return data != nullptr; }
   [[nodiscard]] void* row(std::int64_t batch, std::int64_t head) const noexcept {
+    if (data == nullptr) {
+      return nullptr;  // an empty tensor may be null, and null has no offsets
+    }
     return static_cast<std::byte*>(data) + (batch * batch_stride + head * head_stride) * element_bytes(kind);
   }
   [[nodiscard]] row_source source(std::int64_t batch, std::int64_t head) const noexcept {

@@ -63,8 +63,9 @@ LINATTN_NEVER_INLINE void copy_rows(row_source const& source, std::int64_t begin
     using element = std::remove_pointer_t<decltype(type)>;
     auto const* const data = static_cast<element const*>(source.data);
     for (int t = 0; t < rows; ++t) {
-      element const* const row = data + (begin + (std::min)(t, count - 1)) * source.stride + column;
       Real* const to = dst + t * dst_stride;
+      element const* const row =
+          filled > 0 ? data + (begin + (std::min)(t, count - 1)) * source.stride + column : data;  // may be null
       for (int i = 0; i < filled; ++i) {
         to[i] = static_cast<Real>(row[i]);
       }
@@ -80,6 +81,9 @@ template <class Real>
 LINATTN_NEVER_INLINE void write_rows(row_target const& target, std::int64_t begin, int count, int column, int columns,
                                      Real const* src, std::ptrdiff_t src_stride) {
   int const filled = (std::min)(columns, target.channels - column);
+  if (filled <= 0) {
+    return;  // an empty tensor may be null
+  }
   with_element<Real>(target.kind, [&](auto* type) {
     using element = std::remove_pointer_t<decltype(type)>;
     auto* const data = static_cast<element*>(target.data);

@@ -3,13 +3,13 @@
 #ifndef LINATTN_CPU_EXECUTOR_HPP
 #define LINATTN_CPU_EXECUTOR_HPP
 
+#include <linattn/core/arena.hpp>
 #include <linattn/core/config.hpp>
 #include <linattn/core/math.hpp>
 #include <linattn/cpu/simd.hpp>
 
 #include <algorithm>
 #include <atomic>
-#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -45,34 +45,7 @@ namespace detail::inline LINATTN_ISA {
 
 inline constexpr std::size_t cache_line = 64;
 
-/// Hands out aligned pieces of a block of memory; with no block, it only counts what would be taken.
-class arena {
- public:
-  arena() = default;
-  arena(std::byte* begin, std::size_t bytes) noexcept : next_(begin), left_(bytes), backed_(true) {}
-
-  template <class T>
-  T* take(std::int64_t count) noexcept {
-    std::size_t const bytes = (static_cast<std::size_t>(count) * sizeof(T) + cache_line - 1) / cache_line * cache_line;
-    taken_ += bytes;
-    if (!backed_) {
-      return nullptr;
-    }
-    assert(bytes <= left_);  // counting and taking went through the same code
-    T* const piece = reinterpret_cast<T*>(next_);
-    next_ += bytes;
-    left_ -= bytes;
-    return piece;
-  }
-
-  [[nodiscard]] std::size_t taken() const noexcept { return taken_; }
-
- private:
-  std::byte* next_ = nullptr;
-  std::size_t left_ = 0;
-  std::size_t taken_ = 0;
-  bool backed_ = false;
-};
+using arena = basic_arena<cache_line>;
 
 /// The memory of one call: the executor's workspace if it is large enough, else allocated.
 class call_memory {

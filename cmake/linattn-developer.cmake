@@ -20,15 +20,18 @@ endif()
 
 add_library(linattn_dev INTERFACE)
 target_link_libraries(linattn_dev INTERFACE linattn::linattn)
+# Not -Wpedantic for nvcc: the code that it generates is not pedantic.
 target_compile_options(linattn_dev INTERFACE
-  "$<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wsign-conversion>"
-  "$<$<CXX_COMPILER_ID:MSVC>:/W4;/permissive-;/Zc:preprocessor>")
+  "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wsign-conversion>"
+  "$<$<COMPILE_LANG_AND_ID:CXX,MSVC>:/W4;/permissive-;/Zc:preprocessor>"
+  "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Xcompiler=-Wall,-Wextra,-Wshadow;-Wreorder>")
 if(LINATTN_WERROR)
   target_compile_options(linattn_dev INTERFACE
-    "$<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-Werror>" "$<$<CXX_COMPILER_ID:MSVC>:/WX>")
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Werror>" "$<$<COMPILE_LANG_AND_ID:CXX,MSVC>:/WX>"
+    "$<$<COMPILE_LANG_AND_ID:CUDA,NVIDIA>:-Werror=all-warnings;-Xcompiler=-Werror>")
 endif()
 if(LINATTN_NATIVE)
-  target_compile_options(linattn_dev INTERFACE "$<$<CXX_COMPILER_ID:GNU,Clang,AppleClang>:-march=native>")
+  target_compile_options(linattn_dev INTERFACE "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-march=native>")
 endif()
 if(LINATTN_SANITIZE)
   set(_linattn_sanitize -fsanitize=${LINATTN_SANITIZE} -fno-omit-frame-pointer)

@@ -13,8 +13,9 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/linattn-config.cmake.
 # ARCH_INDEPENDENT: headers serve any word size. While the major version is 0, a minor release may break the API.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/linattn-config-version.cmake"
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+# linattn::cuda is made by the config file, where the toolkit is: the package is the same with and without nvcc.
 install(FILES "${PROJECT_BINARY_DIR}/linattn-config.cmake" "${PROJECT_BINARY_DIR}/linattn-config-version.cmake"
-  DESTINATION "${_linattn_package_dir}")
+  "${PROJECT_SOURCE_DIR}/cmake/linattn-cuda20.cmake" DESTINATION "${_linattn_package_dir}")
 
 # The .pc file finds the headers relative to itself, so that an installed tree can be moved.
 file(RELATIVE_PATH LINATTN_PC_INCLUDEDIR

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The default kernels: what forward launches for the presets' maps on float and bf16. check_budgets.py compiles this
+// for each architecture and compares what each kernel costs with budgets.json.
+#include <linattn/cuda.cuh>
+
+template <class Map, class Element>
+using default_attention = linattn::attention<Map, linattn::chunkwise<>, linattn::sum_normalizer, Element>;
+
+#define LINATTN_TEST_FORWARD(...)                                                                            \
+  template void linattn::forward(linattn::cuda_executor<> const&, default_attention<__VA_ARGS__> const&,     \
+                                 default_attention<__VA_ARGS__>::forward_args const&);
+
+LINATTN_TEST_FORWARD(linattn::rebased<16>, linattn::bf16)
+LINATTN_TEST_FORWARD(linattn::rebased<16>, float)
+LINATTN_TEST_FORWARD(linattn::taylor<16>, linattn::bf16)
+LINATTN_TEST_FORWARD(linattn::taylor<16>, float)
+LINATTN_TEST_FORWARD(linattn::taylor<64>, linattn::bf16)
+LINATTN_TEST_FORWARD(linattn::taylor<64>, float)
+LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, linattn::bf16)
+LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, float)

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Blocks one after another, the threads of a block as fibers: who runs next, and what is left when nobody can.
+#include "machine.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <new>
+#include <utility>
+
+namespace linattn::inline LINATTN_ABI::emu {
+
+namespace detail {
+
+constinit thread_local machine* active = nullptr;
+constinit thread_local device_thread* current = nullptr;
+constinit thread_local bool in_kernel = false;
+
+std::uint64_t random_number() {
+  std::uint64_t& x = active->random_state;  // xorshift: the same on every platform
+  x ^= x << 13U;
+  x ^= x >> 7U;
+  x ^= x << 17U;
+  return x;
+}
+
+observer observe(void const* pc) {
+  static thread_local void const* last = nullptr;
+  static thread_local std::pair<std::uint32_t, std::uint32_t> last_index;  // launch, index
+  if (last != pc || last_index.first != active->launch_number) {
+    auto const [entry, fresh] =
+        active->counter_index.try_emplace(pc, static_cast<std::uint32_t>(active->program_counters.size()));
+    if (fresh) {
+      active->program_counters.push_back(pc);
+    }
+    last = pc;
+    last_index = {active->launch_number, entry->second};
+  }
+  std::uint32_t const* const clocks = clocks_of(current->id);
+  return {{active->block_number, current->id, clocks[current->id], last_index.second}, clocks};
+}
+
+namespace {
+
+device_thread* pick() {
+  auto& ready = active->ready;
+  if (ready.empty()) {
+    return nullptr;
+  }
+  auto chosen = ready.begin();
+  switch (active->chosen.order) {
+    case schedule::random:
+      chosen += static_cast<std::ptrdiff_t>(random_number() % ready.size());
+      break;
+    case schedule::in_order:
+      chosen = std::min_element(ready.begin(), ready.end());
+      break;
+    case schedule::reverse:
+      chosen = std::max_element(ready.begin(), ready.end());
+      break;
+  }
+  unsigned const id = *chosen;
+  *chosen = ready.back();
+  ready.pop_back();
+  return &active->threads[id];
+}
+
+/// To `next`, or to the host where there is none.
+void switch_to(device_thread* next) {
+  device_thread* const self = current;
+  ++current_stats().switches;
+  current = next;
+  switch_fiber(self->context, next != nullptr ? next->context : active->host);
+}
+
+void check_no_copies_left(device_thread const& self) {
+  if (!self.open_copies.empty()) {
+    fail(fault::copy_unwaited, self.open_copies.back().pc, "the thread returns with copies that it never committed");
+  }
+  for (auto const& group : self.copy_groups) {
+    if (!group.empty()) {
+      fail(fault::copy_unwaited, group.back().pc, "the thread returns with committed copies that it never waited for");
+    }
+  }
+}
+
+[[noreturn]] void run_thread() {
+  in_kernel = true;
+  active->call.body(active->call.params, active->shared);
+  in_kernel = false;
+  check_no_copies_left(*current);
+  barrier const& whole_block = active->barriers[0];
+  if (!whole_block.waiting.empty() && whole_block.threads == 0) {
+    fail(fault::barrier_divergence, active->threads[whole_block.waiting[0]].waits_at,
+         format("this thread returned while %zu threads wait at this block_sync", whole_block.waiting.size()));
+  }
+  --active->live;
+  current->state = thread_state::done;
+  switch_to(pick());
+  __builtin_unreachable();
+}
+
+/// Stacks are kept for the next block: mapping them costs more than running on them.
+char* stack_of(unsigned thread, std::size_t bytes) {
+  static thread_local std::vector<char*> stacks;
+  static thread_local std::size_t stack_bytes = 0;
+  if (stack_bytes != bytes) {
+    for (char* stack : stacks) {
+      munmap(stack - page_bytes, stack_bytes + page_bytes);
+    }
+    stacks.clear();
+    stack_bytes = bytes;
+  }
+  while (stacks.size() <= thread) {
+    void* const map =
+        mmap(nullptr, bytes + page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED) {
+      throw std::bad_alloc();
+    }
+    mprotect(map, page_bytes, PROT_NONE);  // an overflow faults
+    stacks.push_back(static_cast<char*>(map) + page_bytes);
+  }
+  return stacks[thread];
+}
+
+void report_stuck_threads() {
+  std::map<std::pair<std::string, void const*>, std::vector<unsigned>> groups;
+  bool at_barrier = false;
+  for (auto const& thread : active->threads) {
+    if (thread.state == thread_state::blocked) {
+      groups[{thread.waits_in, thread.waits_at}].push_back(thread.id);
+      at_barrier = at_barrier || std::strstr(thread.waits_in, "_sync") != nullptr;
+    }
+  }
+  active->failed = at_barrier ? fault::barrier_divergence : fault::deadlock;
+  extent3 const block = active->block_at;
+  active->message = format("[%s] block (%u,%u,%u): no thread can go on, %u of %u have not returned",
+                           name(active->failed), block.x, block.y, block.z, active->live, active->threads_per_block);
+  for (auto const& [where, ids] : groups) {
+    active->message += format("\n  %zu threads from %u to %u wait in %s at ", ids.size(), ids.front(), ids.back(),
+                              where.first.c_str()) +
+                       source_line(where.second);
+  }
+}
+
+void run_block() {
+  machine& m = *active;
+  unsigned const threads = m.threads_per_block;
+  m.live = threads;
+  ++m.block_serial;
+  m.ready.clear();
+  m.warps.assign((threads + lanes_per_warp - 1) / lanes_per_warp, {});
+  for (auto& b : m.barriers) {
+    b = barrier{};
+  }
+  m.clocks.assign(std::size_t{threads} * threads, 0);
+  std::memset(m.shared, 0xff, m.call.shared_bytes);  // NaN, where nothing else notices
+  m.threads.resize(threads);
+  for (unsigned id = 0; id < threads; ++id) {
+    clocks_of(id)[id] = 1;
+    device_thread& thread = m.threads[id];
+    thread.id = id;
+    thread.open_copies.clear();
+    thread.copy_groups.clear();
+    thread.stack = stack_of(id, m.chosen.stack_bytes);
+    prepare(thread.context, thread.stack, m.chosen.stack_bytes, [] { run_thread(); });
+    make_ready(thread);
+  }
+  current = pick();
+  switch_fiber(m.host, current->context);
+  current = nullptr;
+  in_kernel = false;
+  if (m.failed == fault::none && m.live > 0) {
+    report_stuck_threads();
+  }
+  ++current_stats().blocks;
+  current_stats().threads += threads;
+}
+
+std::vector<std::uint32_t> order_of_blocks(extent3 grid, schedule order) {
+  std::vector<std::uint32_t> blocks(std::size_t{grid.x} * grid.y * grid.z);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i] = static_cast<std::uint32_t>(i);
+  }
+  if (order == schedule::random) {
+    for (std::size_t i = blocks.size(); i > 1; --i) {
+      std::swap(blocks[i - 1], blocks[random_number() % i]);
+    }
+  } else if (order == schedule::reverse) {
+    std::reverse(blocks.begin(), blocks.end());
+  }
+  return blocks;
+}
+
+void check_call(extent3 grid, kernel_call const& call) {
+  if (active != nullptr) {
+    throw kernel_error(fault::bad_call, "a launch inside a launch");
+  }
+  if (call.threads <= 0 || call.threads > 1024) {
+    throw kernel_error(fault::bad_call, format("%d threads a block; 1 to 1024", call.threads));
+  }
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffffU || grid.y > 65535 || grid.z > 65535) {
+    throw kernel_error(fault::bad_call, format("a grid of (%u,%u,%u) blocks", grid.x, grid.y, grid.z));
+  }
+  if (call.shared_bytes > (std::size_t{227} << 10U)) {
+    throw kernel_error(fault::bad_call, format("%zu bytes of shared memory; 227 KiB at most", call.shared_bytes));
+  }
+}
+
+}  // namespace
+
+void leave_for_host() {
+  device_thread* const self = current;
+  current = nullptr;
+  switch_fiber(self->context, active->host);
+  __builtin_unreachable();
+}
+
+void make_ready(device_thread& thread) {
+  thread.state = thread_state::ready;
+  active->ready.push_back(thread.id);
+}
+
+void block_in(char const* what, void const* pc) {
+  current->state = thread_state::blocked;
+  current->waits_in = what;
+  current->waits_at = pc;
+  switch_to(pick());
+}
+
+void let_others_run() {
+  if (active->ready.empty()) {
+    return;
+  }
+  device_thread* const next = pick();
+  make_ready(*current);
+  switch_to(next);
+}
+
+void meet(unsigned const* threads, std::size_t count) {
+  static thread_local std::vector<std::uint32_t> latest;
+  latest.assign(active->threads_per_block, 0);
+  if (count == active->threads_per_block) {
+    for (unsigned u = 0; u < count; ++u) {
+      latest[u] = clocks_of(u)[u];  // nobody knows a thread's clock better than itself
+    }
+  } else {
+    for (std::size_t i = 0; i < count; ++i) {
+      std::uint32_t const* const known = clocks_of(threads[i]);
+      for (std::size_t u = 0; u < latest.size(); ++u) {
+        latest[u] = (std::max)(latest[u], known[u]);
+      }
+    }
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t* const known = clocks_of(threads[i]);
+    std::copy(latest.begin(), latest.end(), known);
+    ++known[threads[i]];
+  }
+}
+
+}  // namespace detail
+
+options& current_options() {
+  static thread_local options chosen;
+  return chosen;
+}
+
+stats& current_stats() {
+  static thread_local stats counted;
+  return counted;
+}
+
+void launch(extent3 grid, kernel_call const& call) {
+  using namespace detail;
+  check_call(grid, call);
+  catch_segmentation_faults();
+  static thread_local machine m;  // keeps its large arrays for the next launch
+  static std::uint32_t launches = 0;
+  m.chosen = current_options();
+  m.call = call;
+  m.grid = grid;
+  m.threads_per_block = static_cast<unsigned>(call.threads);
+  m.launch_number = ++launches;
+  m.random_state = 0x9e3779b97f4a7c15ULL * (std::uint64_t{m.chosen.seed} + 1);
+  m.program_counters.assign(1, nullptr);
+  m.counter_index.clear();
+  m.failed = fault::none;
+  ++current_stats().launches;
+  active = &m;
+  map_shared_memory(call.shared_bytes);
+  for (std::uint32_t const block : order_of_blocks(grid, m.chosen.order)) {
+    m.block_number = block + 1;
+    m.block_at = {block % grid.x, block / grid.x % grid.y, block / (grid.x * grid.y)};
+    run_block();
+    if (m.failed != fault::none) {
+      break;
+    }
+  }
+  active = nullptr;
+  if (m.failed != fault::none) {
+    throw kernel_error(m.failed, m.message);
+  }
+}
+
+}  // namespace linattn::inline LINATTN_ABI::emu

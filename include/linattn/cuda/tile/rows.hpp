@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Rows of q, k and v on their way from global memory into shared tiles: read as they are, prepared by the map, rounded to
+// the operand format. What is outside the tensor becomes zero.
+#ifndef LINATTN_CUDA_TILE_ROWS_HPP
+#define LINATTN_CUDA_TILE_ROWS_HPP
+
+#include <linattn/core/concepts.hpp>
+#include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/operand.hpp>
+#include <linattn/cuda/tile/shared_tile.hpp>
+#include <linattn/simt/simt.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+constexpr int round_up_to(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+/// 16 bytes of elements.
+template <class T>
+struct alignas(16) element_piece {
+  static constexpr int size = 16 / static_cast<int>(sizeof(T));
+  T e[std::size_t{size}];
+};
+
+/// A row as real numbers; `vectors`: it begins at a 16-byte boundary.
+template <int Count, class Real, class T>
+LINATTN_DEVICE void read_row(Real (&x)[Count], T const* row, bool vectors) {
+  using piece = element_piece<std::remove_const_t<T>>;
+  if constexpr (Count % piece::size == 0) {
+    if (vectors) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < Count / piece::size; ++i) {
+        piece const p = simt::load_readonly(reinterpret_cast<piece const*>(row) + i);
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < piece::size; ++n) {
+          x[i * piece::size + n] = to_real<Real>(p.e[n]);
+        }
+      }
+      return;
+    }
+  }
+  LINATTN_SIMT_UNROLL
+  for (int i = 0; i < Count; ++i) {
+    x[i] = to_real<Real>(simt::load_readonly(row + i));
+  }
+}
+
+/// The row of a tile, from real numbers; columns past Count become zero.
+template <int Count, class Real, class Tile>
+LINATTN_DEVICE void write_row(Tile& tile, int row, Real const (&x)[Count]) {
+  using element = typename Tile::element;
+  using piece = element_piece<element>;
+  LINATTN_SIMT_UNROLL
+  for (int i = 0; i < Tile::columns / piece::size; ++i) {
+    piece p;
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < piece::size; ++n) {
+      int const at = i * piece::size + n;
+      p.e[n] = at < Count ? to_element<element>(x[at < Count ? at : 0]) : to_element<element>(Real(0));
+    }
+    simt::store(reinterpret_cast<piece*>(tile.row(row)) + i, p);
+  }
+}
+
+/// Rows that a kernel prepares itself: a thread takes whole rows. Kept as real numbers too where `reals` is not null.
+template <int Threads, class Real, class Map, class T, class Tile>
+LINATTN_DEVICE void stage_rows(Tile& tile, Real* reals, Map const& map, role r, int head, T const* first,
+                               std::int64_t time_stride, bool vectors, int count) {
+  constexpr int dim = Map::head_dim;
+  LINATTN_SIMT_NO_UNROLL
+  for (int row = static_cast<int>(simt::thread_idx().x); row < Tile::rows; row += Threads) {
+    Real x[std::size_t{dim}] = {};
+    if (row < count) {
+      read_row(x, first + row * time_stride, vectors);
+      map.prepare(x, r, head);
+    }
+    write_row(tile, row, x);
+    if (reals != nullptr) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < dim; ++i) {
+        reals[row * dim + i] = x[i];
+      }
+    }
+  }
+}
+
+/// Rows that were prepared before, of Tile::columns operand elements each: copied as they are, asynchronously.
+template <int Threads, class Tile>
+LINATTN_DEVICE void stage_prepared_rows(Tile& tile, typename Tile::element const* first, std::int64_t time_stride,
+                                        int count) {
+  using piece = element_piece<typename Tile::element>;
+  constexpr int per_row = Tile::columns / piece::size;
+  LINATTN_SIMT_NO_UNROLL
+  for (int i = static_cast<int>(simt::thread_idx().x); i < Tile::rows * per_row; i += Threads) {
+    int const row = i / per_row;
+    auto const* const from = reinterpret_cast<piece const*>(first + (row < count ? row : 0) * time_stride);
+    simt::copy_async<16>(simt::to_shared(reinterpret_cast<piece*>(tile.row(row)) + i % per_row), from + i % per_row,
+                         row < count ? 16 : 0);
+  }
+}
+
+/// `count` rows of values, the columns [column, column + Tile::columns) of them; converted to the operand format.
+template <int Threads, class Real, class T, class Tile>
+LINATTN_DEVICE void stage_values(Tile& tile, T const* first, std::int64_t time_stride, bool vectors, int count,
+                                 int column, int columns) {
+  using element = typename Tile::element;
+  using plain = std::remove_const_t<T>;
+  using piece = element_piece<plain>;
+  constexpr int per_row = Tile::columns / piece::size;
+  LINATTN_SIMT_NO_UNROLL
+  for (int i = static_cast<int>(simt::thread_idx().x); i < Tile::rows * per_row; i += Threads) {
+    int const row = i / per_row;
+    int const at = i % per_row * piece::size;
+    int const left = row < count ? columns - column - at : 0;  // elements from here to the end of the row
+    T const* const from = first + row * time_stride + column + at;
+    piece p;
+    if (vectors && left >= piece::size) {
+      p = simt::load_readonly(reinterpret_cast<piece const*>(from));
+    } else {
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < piece::size; ++n) {
+        p.e[n] = n < left ? simt::load_readonly(from + n) : to_element<plain>(Real(0));
+      }
+    }
+    if constexpr (std::is_same_v<element, plain>) {
+      simt::store(reinterpret_cast<piece*>(tile.row(row) + at), p);
+    } else {
+      static_assert(sizeof(element) == sizeof(plain),
+                    "linattn::stage_values: an operand format of another size; the element's own size; choose another");
+      element_piece<element> converted;
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < piece::size; ++n) {
+        converted.e[n] = to_element<element>(to_real<Real>(p.e[n]));
+      }
+      simt::store(reinterpret_cast<element_piece<element>*>(tile.row(row) + at), converted);
+    }
+  }
+}
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

@@ -33,7 +33,10 @@ struct cuda_executor {
 
 namespace detail::inline LINATTN_SIMT_NS {
 
-using device_arena = basic_arena<256>;
+/// What cudaMalloc aligns to, too.
+inline constexpr std::size_t device_alignment = 256;
+
+using device_arena = basic_arena<device_alignment>;
 
 /// The working memory of one call: the executor's workspace if it is large enough, else allocated and released in the
 /// stream's order.
@@ -46,7 +49,7 @@ class device_memory {
     }
     void* begin = exec.workspace.data();
     std::size_t space = exec.workspace.size();
-    if (exec.workspace.empty() || std::align(256, bytes, begin, space) == nullptr) {
+    if (exec.workspace.empty() || std::align(device_alignment, bytes, begin, space) == nullptr) {
       raise_unless_ok(simt::allocate(&owned_, bytes, stream_), "cuda_executor", "allocating the workspace");
       begin = owned_;
     }
@@ -56,7 +59,7 @@ class device_memory {
   device_memory& operator=(device_memory const&) = delete;
   ~device_memory() {
     if (owned_ != nullptr) {
-      simt::release(owned_, stream_);
+      static_cast<void>(simt::release(owned_, stream_));  // the next call on the stream reports what is wrong with it
     }
   }
 

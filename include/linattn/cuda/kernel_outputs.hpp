@@ -30,6 +30,7 @@ struct outputs_kernel {
   using operand_element = typename Operand::element;
   using row_element = std::conditional_t<Prepared, operand_element, Element>;
   using features = features_of<Map, Operand>;
+  static constexpr char const* name = "launching outputs_kernel";
   static constexpr int kThreads = 128;
   static constexpr int kMinBlocks = 2;
   static constexpr int tokens = 64;  // queries of a block, 16 a warp; keys of a step
@@ -53,17 +54,19 @@ struct outputs_kernel {
     int value_tiles;
     std::int64_t first_item;
   };
+  struct key_tiles {
+    shared_tile<operand_element, tokens, padded_dim> k;
+    shared_tile<operand_element, tokens, value_tile> v;
+  };
+  struct state_tiles {
+    shared_tile<operand_element, tokens, feature_tile> phi;
+    shared_tile<operand_element, feature_tile, value_tile + 16> kv;  // column value_tile: k_sum
+  };
   struct Shared {
     feature_rows<Map, Operand, tokens, features::exact_rows> q;
     union {
-      struct {
-        shared_tile<operand_element, tokens, padded_dim> k;
-        shared_tile<operand_element, tokens, value_tile> v;
-      };
-      struct {
-        shared_tile<operand_element, tokens, feature_tile> phi;
-        shared_tile<operand_element, feature_tile, value_tile + 16> state;  // column value_tile: k_sum
-      };
+      key_tiles keys;
+      state_tiles states;
     };
   };
 
@@ -80,7 +83,7 @@ struct outputs_kernel {
       return;  // all of the block
     }
     device_sequence const& sequence = tile.sequence;
-    std::int64_t const piece = (tile.begin - sequence.begin) / p.piece_tokens;
+    std::int64_t const piece = p.pairs == pairs_with::nothing ? 0 : (tile.begin - sequence.begin) / p.piece_tokens;
     int const kv_head = p.shape.kv_head_of(head);
 
     stage_queries(p, s, sequence.batch, head, tile.begin, tile.size());
@@ -133,13 +136,13 @@ struct outputs_kernel {
                                         std::int64_t begin, int count, int column) {
     row_element const* const rows = p.k.row(batch, kv_head, begin);
     if constexpr (Prepared) {
-      stage_prepared_rows<kThreads>(s.k, rows, p.k.time_stride, count);
+      stage_prepared_rows<kThreads>(s.keys.k, rows, p.k.time_stride, count);
       simt::copy_async_commit();
     } else {
-      stage_rows<kThreads>(s.k, static_cast<real*>(nullptr), p.map, role::key, kv_head, rows, p.k.time_stride,
+      stage_rows<kThreads>(s.keys.k, static_cast<real*>(nullptr), p.map, role::key, kv_head, rows, p.k.time_stride,
                            p.k.vectors, count);
     }
-    stage_values<kThreads, real>(s.v, p.v.row(batch, kv_head, begin), p.v.time_stride, p.v.vectors, count, column,
+    stage_values<kThreads, real>(s.keys.v, p.v.row(batch, kv_head, begin), p.v.time_stride, p.v.vectors, count, column,
                                  p.shape.value_dim);
     if constexpr (Prepared) {
       simt::copy_async_wait<0>();
@@ -153,21 +156,21 @@ struct outputs_kernel {
     LINATTN_SIMT_NO_UNROLL
     for (int first = 0; first < features::count; first += feature_tile) {
       simt::block_sync();
-      features::template fill<kThreads>(s.phi, s.q, p.map, first, count, role::query);
+      features::template fill<kThreads>(s.states.phi, s.q, p.map, first, count, role::query);
       stage_state(s, from, first, column, p.shape.value_dim, scale);
       simt::block_sync();
       LINATTN_SIMT_UNROLL
       for (int f = 0; f < feature_tile; f += 16) {
         word phi[4];
-        load_a<Operand>(phi, s.phi, simt::warp() * 16, f);
+        load_a<Operand>(phi, s.states.phi, simt::warp() * 16, f);
         word b[4];
         LINATTN_SIMT_UNROLL
         for (int n = 0; n < 8; n += 2) {
-          load_b<Operand>(b, s.state, f, 8 * n);
+          load_b<Operand>(b, s.states.kv, f, 8 * n);
           Operand::mma(sums.out[n], phi, b[0], b[1]);
           Operand::mma(sums.out[n + 1], phi, b[2], b[3]);
         }
-        load_b<Operand>(b, s.state, f, value_tile);
+        load_b<Operand>(b, s.states.kv, f, value_tile);
         Operand::mma(den, phi, b[0], b[1]);
       }
     }
@@ -193,7 +196,7 @@ struct outputs_kernel {
       } else if (at.index >= 0 && n == value_tile && from.k_sum != nullptr) {
         x = simt::load(from.k_sum + at.index * from.k_sum_stride);
       }
-      simt::store(s.state.row(i / columns) + n,
+      simt::store(s.states.kv.row(i / columns) + n,
                   to_element<operand_element>(x * static_cast<real>(at.factor) * scale));
     }
   }
@@ -211,7 +214,7 @@ struct outputs_kernel {
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < 8; n += 2) {
         word k[4];
-        load_b_transposed<Operand>(k, s.k, 8 * n, i);
+        load_b_transposed<Operand>(k, s.keys.k, 8 * n, i);
         Operand::mma(scores[n], q, k[0], k[1]);
         Operand::mma(scores[n + 1], q, k[2], k[3]);
       }
@@ -233,7 +236,7 @@ struct outputs_kernel {
       LINATTN_SIMT_UNROLL
       for (int m = 0; m < 8; m += 2) {
         word v[4];
-        load_b<Operand>(v, s.v, 8 * n, 8 * m);
+        load_b<Operand>(v, s.keys.v, 8 * n, 8 * m);
         Operand::mma(sums.out[m], weights, v[0], v[1]);
         Operand::mma(sums.out[m + 1], weights, v[2], v[3]);
       }

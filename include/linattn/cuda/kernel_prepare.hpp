@@ -19,6 +19,7 @@ template <class Map, class Element, class Operand>
 struct prepare_kernel {
   using real = typename Operand::real;
   using operand_element = typename Operand::element;
+  static constexpr char const* name = "launching prepare_kernel";
   static constexpr int kThreads = 128;
   static constexpr int kMinBlocks = 1;
   static constexpr int dim = Map::head_dim;

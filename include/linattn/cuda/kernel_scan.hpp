@@ -18,6 +18,7 @@ enum class scan_result : std::uint8_t {
 
 template <class Real>
 struct scan_kernel {
+  static constexpr char const* name = "launching scan_kernel";
   static constexpr int kThreads = 256;
   static constexpr int kMinBlocks = 1;
   static constexpr int numbers = 1024;  // of a state, a block

@@ -22,6 +22,7 @@ struct states_kernel {
   using operand_element = typename Operand::element;
   using row_element = std::conditional_t<Prepared, operand_element, Element>;
   using features = features_of<Map, Operand>;
+  static constexpr char const* name = "launching states_kernel";
   static constexpr int kThreads = 128;
   static constexpr int kMinBlocks = 2;
   static constexpr int tokens = 64;       // a step

@@ -26,13 +26,14 @@ struct alignas(16) element_piece {
 };
 
 /// A row as real numbers; `vectors`: it begins at a 16-byte boundary.
-template <int Count, class Real, class T>
-LINATTN_DEVICE void read_row(Real (&x)[Count], T const* row, bool vectors) {
+template <std::size_t Size, class Real, class T>
+LINATTN_DEVICE void read_row(Real (&x)[Size], T const* row, bool vectors) {
   using piece = element_piece<std::remove_const_t<T>>;
-  if constexpr (Count % piece::size == 0) {
+  constexpr int size = static_cast<int>(Size);
+  if constexpr (size % piece::size == 0) {
     if (vectors) {
       LINATTN_SIMT_UNROLL
-      for (int i = 0; i < Count / piece::size; ++i) {
+      for (int i = 0; i < size / piece::size; ++i) {
         piece const p = simt::load_readonly(reinterpret_cast<piece const*>(row) + i);
         LINATTN_SIMT_UNROLL
         for (int n = 0; n < piece::size; ++n) {
@@ -43,14 +44,15 @@ LINATTN_DEVICE void read_row(Real (&x)[Count], T const* row, bool vectors) {
     }
   }
   LINATTN_SIMT_UNROLL
-  for (int i = 0; i < Count; ++i) {
+  for (int i = 0; i < size; ++i) {
     x[i] = to_real<Real>(simt::load_readonly(row + i));
   }
 }
 
-/// The row of a tile, from real numbers; columns past Count become zero.
-template <int Count, class Real, class Tile>
-LINATTN_DEVICE void write_row(Tile& tile, int row, Real const (&x)[Count]) {
+/// The row of a tile, from real numbers; columns past its end become zero.
+template <std::size_t Size, class Real, class Tile>
+LINATTN_DEVICE void write_row(Tile& tile, int row, Real const (&x)[Size]) {
+  constexpr int size = static_cast<int>(Size);
   using element = typename Tile::element;
   using piece = element_piece<element>;
   LINATTN_SIMT_UNROLL
@@ -59,7 +61,7 @@ LINATTN_DEVICE void write_row(Tile& tile, int row, Real const (&x)[Count]) {
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < piece::size; ++n) {
       int const at = i * piece::size + n;
-      p.e[n] = at < Count ? to_element<element>(x[at < Count ? at : 0]) : to_element<element>(Real(0));
+      p.e[n] = at < size ? to_element<element>(x[at < size ? at : 0]) : to_element<element>(Real(0));
     }
     simt::store(reinterpret_cast<piece*>(tile.row(row)) + i, p);
   }

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A verb's call as a row of launches: which kernels, on which memory, in which order. The same code lays out the workspace
+// when it is only counted.
+#ifndef LINATTN_CUDA_CALL_HPP
+#define LINATTN_CUDA_CALL_HPP
+
+#include <linattn/core/math.hpp>
+#include <linattn/cuda/executor.hpp>
+#include <linattn/cuda/kernel_outputs.hpp>
+#include <linattn/cuda/kernel_prepare.hpp>
+#include <linattn/cuda/kernel_recurrent.hpp>
+#include <linattn/cuda/kernel_scan.hpp>
+#include <linattn/cuda/kernel_states.hpp>
+#include <linattn/cuda/problem.hpp>
+#include <linattn/simt/launch.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+/// A block for each item of the kernel; more than a grid holds are launched in turn.
+template <class Kernel>
+LINATTN_SIMT_HIDDEN inline void launch_items(simt::stream_t stream, typename Kernel::Params params, char const* where) {
+  constexpr std::int64_t most = 0x7fffffff;
+  std::int64_t const items = Kernel::items(params);
+  for (std::int64_t first = 0; first < items; first += most) {
+    params.first_item = first;
+    auto const blocks = static_cast<unsigned>((std::min)(items - first, most));
+    raise_unless_ok(simt::launch<Kernel>({blocks, 1, 1}, params, stream), where, Kernel::name);
+  }
+}
+
+/// Rows longer than this are prepared once, in memory: a thread could not hold them in registers.
+inline constexpr int longest_row_in_registers = 32;
+
+template <class Map>
+inline constexpr bool prepares_before = Map::all_heads || Map::head_dim > longest_row_in_registers;
+
+/// States in the workspace, one a unit and key head, feature by feature.
+template <class Real>
+device_states<Real> take_states(device_arena& arena, std::int64_t units, device_shape const& shape, int features) {
+  std::int64_t const head = std::int64_t{features} * shape.value_dim;
+  device_states<Real> states;
+  states.kv = arena.take<Real>(units * shape.kv_heads * head);
+  states.k_sum = arena.take<Real>(units * shape.kv_heads * features);
+  std::int64_t const kv[4] = {shape.kv_heads * head, head, shape.value_dim, 1};
+  std::int64_t const k_sum[3] = {std::int64_t{shape.kv_heads} * features, features, 1};
+  std::copy(kv, kv + 4, states.kv_strides);
+  std::copy(k_sum, k_sum + 3, states.k_sum_strides);
+  return states;
+}
+
+template <class Real>
+device_states<Real const> read_only(device_states<Real> const& states) noexcept {
+  device_states<Real const> result;
+  result.kv = states.kv;
+  result.k_sum = states.k_sum;
+  std::copy(states.kv_strides, states.kv_strides + 4, result.kv_strides);
+  std::copy(states.k_sum_strides, states.k_sum_strides + 3, result.k_sum_strides);
+  result.slots = states.slots;
+  return result;
+}
+
+/// Rows of q or k as kernels read them: the caller's own, or prepared ones in the workspace.
+template <class Map, class Element, class Operand>
+struct prepared_rows {
+  static constexpr bool before = prepares_before<Map>;
+  static constexpr int padded_dim = round_up_to(Map::head_dim, 16);
+  using element = std::conditional_t<before, typename Operand::element, Element>;
+  using kernel = prepare_kernel<Map, Element, Operand>;
+
+  device_rows<element const> rows{};
+  typename kernel::Params params{};
+
+  void lay_out(device_arena& arena, Map const& map, role side, tensor_view<Element const, 4> const& x) {
+    if constexpr (before) {
+      std::int64_t const heads = x.extents[1];
+      std::int64_t const time = x.extents[2];
+      auto* const to = arena.take<typename Operand::element>(x.extents[0] * heads * time * padded_dim);
+      typename Operand::real* scratch = nullptr;
+      if constexpr (Map::all_heads) {
+        scratch = arena.take<typename Operand::real>(x.extents[0] * heads * time * Map::head_dim);
+      }
+      rows = {to, heads * time * padded_dim, time * padded_dim, padded_dim, true};
+      params = {map, side, x.extents[0], time, static_cast<int>(heads), rows_of(x), to, scratch, 0};
+    } else {
+      rows = rows_of(x);
+    }
+  }
+  void run(simt::stream_t stream, char const* where) const {
+    if constexpr (before) {
+      launch_items<kernel>(stream, params, where);
+    }
+  }
+};
+
+/// forward() with matrix units: the parallel form, or pieces of a sequence with states between them.
+template <class Selector, class Attention>
+class forward_call {
+ public:
+  using map = typename Attention::map_type;
+  using element = typename Attention::element_type;
+  using operand = operand_of<Selector, map, element>;
+  using real = typename operand::real;
+  using args_type = typename Attention::forward_args;
+  static constexpr bool before = prepares_before<map>;
+  using states_pass = states_kernel<map, element, operand, before>;
+  using outputs_pass = outputs_kernel<map, typename Attention::normalizer_type, element, operand, before>;
+
+  /// Queries meet the keys of their own piece of `piece_tokens` tokens one by one; the states carry the rest.
+  forward_call(device_arena arena, Attention const& attn, args_type const& args, std::int64_t piece_tokens)
+      : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena) {
+    value_tiles_ = (std::max)(1, (shape_.value_dim + outputs_pass::value_tile - 1) / outputs_pass::value_tile);
+    std::int64_t const whole = round_up((std::max)(shape_.time, std::int64_t{1}), outputs_pass::tokens);
+    one_piece_ = piece_tokens >= shape_.time;
+    output_tokens_ = one_piece_ ? whole : piece_tokens;
+    // One piece and no final state: nobody asks for sums. Else long sequences are summed in pieces all the same.
+    sums_ = !one_piece_ || args.final_state.present();
+    state_tokens_ = one_piece_ ? (std::min)(whole, Selector::chunk_tokens(map::feature_dim)) : piece_tokens;
+    q_.lay_out(arena_, attn.map, role::query, args.q);
+    k_.lay_out(arena_, attn.map, role::key, args.k);
+    if (sums_) {
+      pieces_ = take_states<real>(arena_, shape_.pieces(state_tokens_), shape_, map::feature_dim);
+    }
+  }
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return arena_.taken(); }
+
+  void run(simt::stream_t stream) const {
+    constexpr char const* where = "forward";
+    q_.run(stream, where);
+    k_.run(stream, where);
+    if (one_piece_) {  // before the final state replaces an initial one in the same memory
+      run_outputs(stream, states_of(args_.initial_state), true,
+                  shape_.causal ? pairs_with::piece_up_to_query : pairs_with::sequence);
+    }
+    if (sums_) {
+      launch_items<states_pass>(
+          stream, {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, state_tokens_, value_tiles_, 0}, where);
+      scan(stream);
+    }
+    if (!one_piece_) {
+      run_outputs(stream, read_only(pieces_), false,
+                  shape_.causal ? pairs_with::piece_up_to_query : pairs_with::nothing);
+    }
+  }
+
+ private:
+  void scan(simt::stream_t stream) const {
+    using kernel = scan_kernel<real>;
+    std::int64_t const numbers = kernel::numbers_of(shape_, map::feature_dim);
+    launch_items<kernel>(stream,
+                         {shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state), state_tokens_,
+                          map::feature_dim, shape_.causal ? scan_result::before_piece : scan_result::whole,
+                          static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
+                         "forward");
+  }
+
+  void run_outputs(simt::stream_t stream, device_states<real const> const& states, bool state_a_sequence,
+                   pairs_with pairs) const {
+    launch_items<outputs_pass>(
+        stream,
+        {attn_.map, attn_.normalizer, shape_, q_.rows, k_.rows, rows_of(args_.v), rows_of(args_.out),
+         rows_of(args_.denominator), states, output_tokens_, state_a_sequence, pairs, value_tiles_, 0},
+        "forward");
+  }
+
+  Attention attn_;
+  args_type args_;
+  device_shape shape_;
+  device_arena arena_;
+  int value_tiles_ = 1;
+  bool one_piece_ = true;
+  bool sums_ = false;
+  std::int64_t output_tokens_ = 0;
+  std::int64_t state_tokens_ = 0;
+  prepared_rows<map, element, operand> q_{};
+  prepared_rows<map, element, operand> k_{};
+  device_states<real> pieces_{};
+};
+
+/// Token by token: step(), and forward() in the recurrent form.
+template <class Attention>
+class recurrent_call {
+ public:
+  using map = typename Attention::map_type;
+  using element = typename Attention::element_type;
+  using real = accumulator_t<element>;
+  static constexpr bool before = map::all_heads;  // a long row is no trouble here: it is prepared in shared memory
+  using exact = operand_base::wide<real>;
+  using kernel = recurrent_kernel<map, typename Attention::normalizer_type, element, before>;
+
+  recurrent_call(device_arena arena, Attention const& attn, typename Attention::forward_args const& args)
+      : recurrent_call(arena, attn, args, 0) {
+    params_.denominator = rows_of(args.denominator);
+    params_.initial = states_of(args.initial_state);
+    params_.states = states_of(args.final_state);
+    params_.in_place = params_.initial.present() && params_.initial.kv == params_.states.kv &&
+                       params_.initial.k_sum == params_.states.k_sum;
+    if (!params_.states.present()) {
+      params_.states = take_states<real>(arena_, params_.shape.sequences, params_.shape, map::feature_dim);
+    }
+  }
+  recurrent_call(device_arena arena, Attention const& attn, typename Attention::state_type const& state,
+                 typename Attention::step_args const& args)
+      : recurrent_call(arena, attn, args, 0) {
+    params_.states = states_of(state);
+    params_.in_place = true;
+  }
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return arena_.taken(); }
+
+  void run(simt::stream_t stream, char const* where) const {
+    if constexpr (before) {
+      launch_items<prepare>(stream, q_, where);
+      launch_items<prepare>(stream, k_, where);
+    }
+    launch_items<kernel>(stream, params_, where);
+  }
+
+ private:
+  using prepare = prepare_kernel<map, element, exact>;
+
+  template <class Args>
+  recurrent_call(device_arena arena, Attention const& attn, Args const& args, int) : arena_(arena) {
+    params_.map = attn.map;
+    params_.normalizer = attn.normalizer;
+    params_.shape = shape_of(args);
+    params_.v = rows_of(args.v);
+    params_.out = rows_of(args.out);
+    if constexpr (before) {
+      prepared_rows<map, element, exact> q;
+      prepared_rows<map, element, exact> k;
+      q.lay_out(arena_, attn.map, role::query, args.q);
+      k.lay_out(arena_, attn.map, role::key, args.k);
+      params_.q = q.rows;
+      params_.k = k.rows;
+      q_ = q.params;
+      k_ = k.params;
+    } else {
+      params_.q = rows_of(args.q);
+      params_.k = rows_of(args.k);
+    }
+  }
+
+  device_arena arena_;
+  typename kernel::Params params_{};
+  typename prepare::Params q_{};
+  typename prepare::Params k_{};
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence: pieces are so long that
+// a sequence below the crossover is one piece, which is the parallel form.
+#ifndef LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
+#define LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
+
+#include <linattn/core/engine.hpp>
+#include <linattn/cuda/engine_base.hpp>
+#include <linattn/strategy/automatic.hpp>
+
+#include <cstdint>
+#include <algorithm>
+
+namespace linattn::inline LINATTN_ABI {
+
+template <class Selector>
+struct engine<cuda_executor<Selector>, automatic>
+    : detail::cuda_engine<Selector, engine<cuda_executor<Selector>, automatic>> {
+  template <class Attention>
+  static std::int64_t piece_tokens(typename Attention::forward_args const& args) noexcept {
+    using map = typename Attention::map_type;
+    std::int64_t const chunk = Selector::chunk_tokens(map::feature_dim);
+    std::int64_t const crossover = detail::crossover_length(
+        map::head_dim, map::feature_dim, args.v.extents[3], static_cast<int>(chunk), Selector::crossover_overhead);
+    return detail::round_up((std::max)(chunk, crossover), 64);
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI
+
+#endif

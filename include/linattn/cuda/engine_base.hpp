@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the CUDA engines have in common: step(), which does not depend on the strategy, and forward() with matrix units,
+// given how many tokens a piece has (Derived::piece_tokens).
+#ifndef LINATTN_CUDA_ENGINE_BASE_HPP
+#define LINATTN_CUDA_ENGINE_BASE_HPP
+
+#include <linattn/cuda/call.hpp>
+#include <linattn/cuda/executor.hpp>
+
+#include <cstddef>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+/// Lays a call out twice: to count its memory, and to run on it.
+template <class Exec, class Make, class Run>
+void run_in_workspace(Exec const& exec, Make&& make, Run&& run) {
+  device_memory const memory(exec, make(device_arena{}).bytes());
+  run(make(memory.arena()));
+}
+
+/// Nothing is asked for: no row and no state.
+template <class Args>
+bool is_empty(Args const& args) noexcept {
+  return args.out.size() == 0 && args.denominator.size() == 0 && !args.final_state.present();
+}
+
+template <class Selector>
+struct cuda_step {
+  using executor = cuda_executor<Selector>;
+
+  template <class Attention>
+  static void step(executor const& exec, Attention const& attn, typename Attention::state_type const& state,
+                   typename Attention::step_args const& args) {
+    run_in_workspace(
+        exec, [&](device_arena arena) { return recurrent_call<Attention>(arena, attn, state, args); },
+        [&](auto const& call) { call.run(exec.stream, "step"); });
+  }
+  template <class Attention>
+  static std::size_t workspace_bytes(executor const&, Attention const& attn,
+                                     typename Attention::step_args const& args) noexcept {
+    std::size_t const bytes = recurrent_call<Attention>(device_arena{}, attn, {}, args).bytes();
+    return bytes == 0 ? 0 : bytes + device_alignment;
+  }
+};
+
+template <class Selector, class Derived>
+struct cuda_engine : cuda_step<Selector> {
+  using executor = cuda_executor<Selector>;
+  using cuda_step<Selector>::workspace_bytes;
+
+  template <class Attention>
+  static void forward(executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {
+    if (!is_empty(args)) {
+      run_in_workspace(
+          exec, [&](device_arena arena) { return make(arena, attn, args); },
+          [&](auto const& call) { call.run(exec.stream); });
+    }
+  }
+  template <class Attention>
+  static std::size_t workspace_bytes(executor const&, Attention const& attn,
+                                     typename Attention::forward_args const& args) noexcept {
+    std::size_t const bytes = make(device_arena{}, attn, args).bytes();
+    return bytes == 0 ? 0 : bytes + device_alignment;
+  }
+
+ private:
+  template <class Attention>
+  static auto make(device_arena arena, Attention const& attn, typename Attention::forward_args const& args) {
+    return forward_call<Selector, Attention>(arena, attn, args, Derived::template piece_tokens<Attention>(args));
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

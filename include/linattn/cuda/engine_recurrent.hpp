@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The recurrent engine of CUDA: token by token, the same code as step().
+#ifndef LINATTN_CUDA_ENGINE_RECURRENT_HPP
+#define LINATTN_CUDA_ENGINE_RECURRENT_HPP
+
+#include <linattn/core/engine.hpp>
+#include <linattn/cuda/engine_base.hpp>
+#include <linattn/strategy/recurrent.hpp>
+
+#include <cstdint>
+#include <cstddef>
+
+namespace linattn::inline LINATTN_ABI {
+
+template <class Selector>
+struct engine<cuda_executor<Selector>, recurrent> : detail::cuda_step<Selector> {
+  using executor = cuda_executor<Selector>;
+  using detail::cuda_step<Selector>::workspace_bytes;
+
+  template <class Attention>
+  static void forward(executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {
+    if (!detail::is_empty(args)) {
+      detail::run_in_workspace(
+          exec, [&](detail::device_arena arena) { return detail::recurrent_call<Attention>(arena, attn, args); },
+          [&](auto const& call) { call.run(exec.stream, "forward"); });
+    }
+  }
+  template <class Attention>
+  static std::size_t workspace_bytes(executor const&, Attention const& attn,
+                                     typename Attention::forward_args const& args) noexcept {
+    std::size_t const bytes = detail::recurrent_call<Attention>(detail::device_arena{}, attn, args).bytes();
+    return bytes == 0 ? 0 : bytes + detail::device_alignment;
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI
+
+#endif

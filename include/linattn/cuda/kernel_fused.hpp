@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The chunkwise form in one pass, for polynomial maps with head_dim up to 16: 16 tokens a step, and the state never leaves
+// the registers. It lives in the accumulators of V^T phi(K), and packed to operands these are B of phi(Q) S. A warp owns 16
+// value columns and all features, in rotation octets; a block has one barrier a chunk. Lane 4 g + t holds
+//   q[2 b + i], k[2 i + b]  token 8 i + g, dims 8 b + 2 t, + 1             A and B of Q K^T; q also A of Q Z
+//   kt[2 i + b]             dim 8 b + g, tokens 8 i + 2 t, + 1             A, B of K^T K; octets: B of V^T phi(K)
+//   v[2 i + b]              value 8 b + g, tokens 8 i + 2 t, + 1           A of V^T phi(K), B of P V
+//   out[n][e]               token 8 (e / 2) + g, value 8 n + 2 t + e % 2
+#ifndef LINATTN_CUDA_KERNEL_FUSED_HPP
+#define LINATTN_CUDA_KERNEL_FUSED_HPP
+
+#include <linattn/core/concepts.hpp>
+#include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/chunk.hpp>
+#include <linattn/cuda/tile/features.hpp>
+#include <linattn/cuda/tile/register_state.hpp>
+#include <linattn/cuda/tile/rows.hpp>
+#include <linattn/simt/simt.hpp>
+
+#include <cstdint>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+enum class fused_work : std::uint8_t {
+  outputs,       // causal: queries through the state, then their own step's keys, which join the state
+  sums,          // only the sums of a piece, from zero; items are key heads
+  all_then_out,  // not causal, a sequence in one piece: first all keys, then all queries
+  state_only     // not causal: the state that is given holds the whole sequence
+};
+
+/// Whether the fused form serves a map.
+template <class Map>
+concept FusedMap = PolynomialMap<Map> && Map::head_dim <= 16 && !Map::all_heads;
+
+template <class Map, class Norm, class Element, class Operand>
+struct fused_kernel {
+  using real = typename Operand::real;
+  using word = typename Operand::word;
+  using state_type = register_state<Map, Operand>;
+  using chunk_type = staged_chunk<Map, Element, Operand>;
+  static constexpr char const* name = "launching fused_kernel";
+  static constexpr int kThreads = 128;
+  // 16-bit operands with up to 18 octets fit 168 registers.
+  static constexpr int kMinBlocks = sizeof(word) == 4 ? (state_type::octets <= 18 ? 3 : 2) : 1;
+  static constexpr int chunk = chunk_type::tokens;
+  static constexpr int step = 16;
+  static constexpr int value_tile = chunk_type::value_tile;
+
+  struct Params {
+    Map map;
+    Norm normalizer;
+    device_shape shape;
+    device_rows<Element const> q;
+    device_rows<Element const> k;
+    device_rows<Element const> v;
+    device_rows<Element> out;
+    device_rows<real> denominator;      // data may be null
+    device_states<real const> before;   // what went before, or absent
+    device_states<real> after;          // or absent
+    std::int64_t piece_tokens;
+    bool state_a_sequence;              // states are numbered by sequence, not by piece
+    fused_work work;
+    int value_tiles;
+    std::int64_t first_item;
+  };
+  struct Shared {
+    chunk_type stages[2];
+  };
+
+  static std::int64_t items(Params const& p) {
+    int const heads = p.work == fused_work::sums ? p.shape.kv_heads : p.shape.heads;
+    return p.shape.pieces(p.piece_tokens) * heads * p.value_tiles;
+  }
+
+  static LINATTN_DEVICE void run(Params const& p, Shared& s) {
+    bool const only_sums = p.work == fused_work::sums;
+    work_item item(p.first_item + static_cast<std::int64_t>(simt::block_idx().x));
+    int const column = item.digit(p.value_tiles) * value_tile;
+    int const head = item.digit(only_sums ? p.shape.kv_heads : p.shape.heads);
+    device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
+    device_sequence const& sequence = piece.sequence;
+    int const kv_head = only_sums ? head : p.shape.kv_head_of(head);
+    int const warp_column = column + simt::warp() * 16;
+
+    state_type state{};
+    state.scale = state_scale<Operand>(sequence.end - sequence.begin);
+    if (p.before.present()) {
+      std::int64_t const unit = p.state_a_sequence ? sequence.index
+                                : p.work == fused_work::state_only
+                                    ? p.shape.first_piece(sequence.index, p.piece_tokens)
+                                    : piece.unit;
+      state.load(p.before.at(unit, kv_head), warp_column, p.shape.value_dim);
+    }
+    int const passes = p.work == fused_work::all_then_out ? 2 : 1;
+    LINATTN_SIMT_NO_UNROLL
+    for (int pass = 0; pass < passes; ++pass) {
+      bool const updates = p.work != fused_work::state_only && pass == 0;
+      bool const outputs = !only_sums && pass + 1 == passes;
+      sweep(p, s, state, piece, head, kv_head, column, updates, outputs);
+    }
+    bool const last_member = only_sums || head == p.shape.query_head(kv_head, 0);
+    if (p.after.present() && last_member) {
+      state.store(p.after.at(p.state_a_sequence ? sequence.index : piece.unit, kv_head), warp_column,
+                  p.shape.value_dim);
+    }
+  }
+
+ private:
+  /// All chunks of the piece; the next one is under way while a chunk is worked on.
+  static LINATTN_DEVICE void sweep(Params const& p, Shared& s, state_type& state, device_piece const& piece, int head,
+                                   int kv_head, int column, bool updates, bool outputs) {
+    std::int64_t const batch = piece.sequence.batch;
+    auto const start_chunk = [&](int stage, std::int64_t begin) {
+      int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
+      if (outputs) {
+        s.stages[stage].start_rows(role::query, p.q.row(batch, head, begin), p.q.time_stride, p.q.vectors, count);
+      }
+      if (updates) {
+        s.stages[stage].start_rows(role::key, p.k.row(batch, kv_head, begin), p.k.time_stride, p.k.vectors, count);
+        s.stages[stage].start_values(p.v.row(batch, kv_head, begin), p.v.time_stride, p.v.vectors, count, column,
+                                     p.shape.value_dim);
+      }
+      simt::copy_async_commit();
+    };
+    simt::block_sync();  // a pass before has read its last chunk
+    if (piece.begin < piece.end) {
+      start_chunk(0, piece.begin);
+    }
+    int stage = 0;
+    LINATTN_SIMT_NO_UNROLL
+    for (std::int64_t begin = piece.begin; begin < piece.end; begin += chunk, stage ^= 1) {
+      int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
+      simt::copy_async_wait<0>();
+      chunk_type& now = s.stages[stage];
+      if (outputs) {
+        now.finish_rows(role::query, p.map, head, count);
+      }
+      if (updates) {
+        now.finish_rows(role::key, p.map, kv_head, count);
+        now.finish_values();
+      }
+      simt::block_sync();  // the chunk is there, and the other stage has been read
+      if (begin + chunk < piece.end) {
+        start_chunk(stage ^ 1, begin + chunk);
+      }
+      LINATTN_SIMT_NO_UNROLL
+      for (int row = 0; row < count; row += step) {
+        take_step(p, now, state, batch, head, begin + row, row, count - row, column, updates, outputs);
+      }
+    }
+    simt::copy_async_wait<0>();
+  }
+
+  static LINATTN_DEVICE void take_step(Params const& p, chunk_type const& now, state_type& state, std::int64_t batch,
+                                       int head, std::int64_t time, int row, int left, int column, bool updates,
+                                       bool outputs) {
+    word v[4] = {};
+    if (updates) {
+      load_a_transposed<Operand>(v, now.v, row, simt::warp() * 16);
+    }
+    if (outputs) {
+      word q[4];
+      load_a<Operand>(q, now.q, row, 0);
+      real out[2][4] = {};
+      real den[2] = {};
+      state.query(out, den, q);
+      if (updates) {
+        word k[4];
+        load_b_transposed<Operand>(k, now.k, row, 0);
+        attend(p, out, den, q, k, v, left);
+      }
+      write(p, out, den, batch, head, time, left, column);
+    }
+    if (updates) {
+      word kt[4];
+      load_a_transposed<Operand>(kt, now.k, row, 0);
+      state.update(kt, v, left < step ? left : step);
+    }
+  }
+
+  /// The step's own keys: out += P V, den += P 1, P = score(Q K^T) up to the diagonal.
+  static LINATTN_DEVICE void attend(Params const& p, real (&out)[2][4], real (&den)[2], word const (&q)[4],
+                                    word const (&k)[4], word const (&v)[4], int left) {
+    int const g = simt::lane() / 4;
+    int const t = simt::lane() % 4;
+    word weights[4];
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < 2; ++n) {
+      real w[4] = {};
+      Operand::mma(w, q, k[2 * n], k[2 * n + 1]);
+      LINATTN_SIMT_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        int const key = 8 * n + 2 * t + e % 2;
+        w[e] = key <= g + e / 2 * 8 && key < left ? p.map.score(w[e]) : real(0);
+        den[e / 2] += w[e];
+      }
+      weights[2 * n] = Operand::pack(w[0], w[1]);
+      weights[2 * n + 1] = Operand::pack(w[2], w[3]);
+    }
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < 2; ++n) {
+      Operand::mma(out[n], weights, v[n], v[2 + n]);
+    }
+  }
+
+  static LINATTN_DEVICE void write(Params const& p, real const (&out)[2][4], real (&den)[2], std::int64_t batch,
+                                   int head, std::int64_t time, int left, int column) {
+    int const t = simt::lane() % 4;
+    int const first = column + simt::warp() * 16;
+    LINATTN_SIMT_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      real sum = den[half];
+      sum += simt::shuffle_xor(sum, 1);
+      sum += simt::shuffle_xor(sum, 2);
+      int const row = half * 8 + simt::lane() / 4;
+      if (row >= left) {
+        continue;
+      }
+      if (p.denominator.data != nullptr && first == 0 && t == 0) {
+        simt::store(p.denominator.row(batch, head, time + row), sum);
+      }
+      real scale = real(1);
+      if constexpr (Norm::needs_denominator) {
+        scale = p.normalizer.scale(sum);
+      }
+      Element* const to = p.out.row(batch, head, time + row);
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < 2; ++n) {
+        write_pair(to, first + 8 * n + 2 * t, p.shape.value_dim, p.out.vectors, out[n][2 * half] * scale,
+                   out[n][2 * half + 1] * scale);
+      }
+    }
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

@@ -97,6 +97,20 @@ struct prepared_rows {
   }
 };
 
+/// From the sums of pieces to what goes before each piece, or to the whole, and to the final state.
+template <class Real>
+void run_scan_of(simt::stream_t stream, device_shape const& shape, device_states<Real> const& pieces,
+                 device_states<Real const> const& initial, device_states<Real> const& final, std::int64_t piece_tokens,
+                 int features, char const* where) {
+  using kernel = scan_kernel<Real>;
+  std::int64_t const numbers = kernel::numbers_of(shape, features);
+  launch_items<kernel>(stream,
+                       {shape, pieces, initial, final, piece_tokens, features,
+                        shape.causal ? scan_result::before_piece : scan_result::whole,
+                        static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
+                       where);
+}
+
 /// forward() with matrix units: the parallel form, or pieces of a sequence with states between them.
 template <class Selector, class Attention>
 class forward_call {
@@ -140,7 +154,8 @@ class forward_call {
     if (sums_) {
       launch_items<states_pass>(
           stream, {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, state_tokens_, value_tiles_, 0}, where);
-      scan(stream);
+      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state), state_tokens_,
+                  map::feature_dim, where);
     }
     if (!one_piece_) {
       run_outputs(stream, read_only(pieces_), false,
@@ -149,16 +164,6 @@ class forward_call {
   }
 
  private:
-  void scan(simt::stream_t stream) const {
-    using kernel = scan_kernel<real>;
-    std::int64_t const numbers = kernel::numbers_of(shape_, map::feature_dim);
-    launch_items<kernel>(stream,
-                         {shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state), state_tokens_,
-                          map::feature_dim, shape_.causal ? scan_result::before_piece : scan_result::whole,
-                          static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
-                         "forward");
-  }
-
   void run_outputs(simt::stream_t stream, device_states<real const> const& states, bool state_a_sequence,
                    pairs_with pairs) const {
     launch_items<outputs_pass>(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence: pieces are so long that
-// a sequence below the crossover is one piece, which is the parallel form.
+// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence. In phases, pieces
+// are so long that a sequence below the crossover is one piece, which is the parallel form.
 #ifndef LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
 #define LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
 
@@ -16,13 +16,17 @@ namespace linattn::inline LINATTN_ABI {
 template <class Selector>
 struct engine<cuda_executor<Selector>, automatic>
     : detail::cuda_engine<Selector, engine<cuda_executor<Selector>, automatic>> {
+  static constexpr bool may_fuse = true;
+
   template <class Attention>
-  static std::int64_t piece_tokens(typename Attention::forward_args const& args) noexcept {
+  static detail::forward_form form(typename Attention::forward_args const& args) noexcept {
     using map = typename Attention::map_type;
     std::int64_t const chunk = Selector::chunk_tokens(map::feature_dim);
     std::int64_t const crossover = detail::crossover_length(
         map::head_dim, map::feature_dim, args.v.extents[3], static_cast<int>(chunk), Selector::crossover_overhead);
-    return detail::round_up((std::max)(chunk, crossover), 64);
+    // The lengths of packed sequences are not known here: those are fused.
+    return {args.cu_seqlens.present() || args.q.extents[2] >= crossover,
+            detail::round_up((std::max)(chunk, crossover), 64)};
   }
 };
 

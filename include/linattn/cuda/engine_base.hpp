@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the CUDA engines have in common: step(), which does not depend on the strategy, and forward() with matrix units,
-// given how many tokens a piece has (Derived::piece_tokens).
+// in the form that
+// Derived::form says.
 #ifndef LINATTN_CUDA_ENGINE_BASE_HPP
 #define LINATTN_CUDA_ENGINE_BASE_HPP
 
 #include <linattn/cuda/call.hpp>
 #include <linattn/cuda/executor.hpp>
+#include <linattn/cuda/fused_call.hpp>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
@@ -17,6 +20,12 @@ void run_in_workspace(Exec const& exec, Make&& make, Run&& run) {
   device_memory const memory(exec, make(device_arena{}).bytes());
   run(make(memory.arena()));
 }
+
+/// How forward() is carried out: fused, if the map can be; else in pieces of so many tokens.
+struct forward_form {
+  bool fused = false;
+  std::int64_t piece_tokens = 0;
+};
 
 /// Nothing is asked for: no row and no state.
 template <class Args>
@@ -51,22 +60,31 @@ struct cuda_engine : cuda_step<Selector> {
   template <class Attention>
   static void forward(executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {
     if (!is_empty(args)) {
-      run_in_workspace(
-          exec, [&](device_arena arena) { return make(arena, attn, args); },
-          [&](auto const& call) { call.run(exec.stream); });
+      choose(attn, args, [&](auto make) {
+        run_in_workspace(exec, make, [&](auto const& call) { call.run(exec.stream); });
+      });
     }
   }
   template <class Attention>
   static std::size_t workspace_bytes(executor const&, Attention const& attn,
                                      typename Attention::forward_args const& args) noexcept {
-    std::size_t const bytes = make(device_arena{}, attn, args).bytes();
+    std::size_t bytes = 0;
+    choose(attn, args, [&](auto make) { bytes = make(device_arena{}).bytes(); });
     return bytes == 0 ? 0 : bytes + device_alignment;
   }
 
  private:
-  template <class Attention>
-  static auto make(device_arena arena, Attention const& attn, typename Attention::forward_args const& args) {
-    return forward_call<Selector, Attention>(arena, attn, args, Derived::template piece_tokens<Attention>(args));
+  /// use(make): make(arena) is the call in the form that Derived::form chooses.
+  template <class Attention, class Use>
+  static void choose(Attention const& attn, typename Attention::forward_args const& args, Use&& use) {
+    forward_form const form = Derived::template form<Attention>(args);
+    if constexpr (Derived::may_fuse && FusedMap<typename Attention::map_type>) {
+      if (form.fused) {
+        use([&](device_arena arena) { return fused_call<Selector, Attention>(arena, attn, args); });
+        return;
+      }
+    }
+    use([&](device_arena arena) { return forward_call<Selector, Attention>(arena, attn, args, form.piece_tokens); });
   }
 };
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The chunkwise engine of CUDA. Chunks are whole tiles: a length is rounded up to a multiple of 64.
+// The chunkwise engine of CUDA. The fused form takes 16 tokens a step, whatever Chunk is; in phases, a
+// chunk is rounded up to a multiple of 64.
 #ifndef LINATTN_CUDA_ENGINE_CHUNKWISE_HPP
 #define LINATTN_CUDA_ENGINE_CHUNKWISE_HPP
 
@@ -14,10 +15,12 @@ namespace linattn::inline LINATTN_ABI {
 template <class Selector, int Chunk>
 struct engine<cuda_executor<Selector>, chunkwise<Chunk>>
     : detail::cuda_engine<Selector, engine<cuda_executor<Selector>, chunkwise<Chunk>>> {
+  static constexpr bool may_fuse = true;
+
   template <class Attention>
-  static std::int64_t piece_tokens(typename Attention::forward_args const&) noexcept {
-    return Chunk == backend_choice ? Selector::chunk_tokens(Attention::map_type::feature_dim)
-                                   : detail::round_up(Chunk, 64);
+  static detail::forward_form form(typename Attention::forward_args const&) noexcept {
+    return {true, Chunk == backend_choice ? Selector::chunk_tokens(Attention::map_type::feature_dim)
+                                          : detail::round_up(Chunk, 64)};
   }
 };
 

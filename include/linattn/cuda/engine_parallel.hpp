@@ -15,9 +15,11 @@ namespace linattn::inline LINATTN_ABI {
 template <class Selector>
 struct engine<cuda_executor<Selector>, parallel>
     : detail::cuda_engine<Selector, engine<cuda_executor<Selector>, parallel>> {
+  static constexpr bool may_fuse = false;
+
   template <class Attention>
-  static std::int64_t piece_tokens(typename Attention::forward_args const&) noexcept {
-    return (std::numeric_limits<std::int64_t>::max)();
+  static detail::forward_form form(typename Attention::forward_args const&) noexcept {
+    return {false, (std::numeric_limits<std::int64_t>::max)()};
   }
 };
 

@@ -58,7 +58,8 @@ struct fused_kernel {
     device_states<real const> before;   // what went before, or absent
     device_states<real> after;          // or absent
     std::int64_t piece_tokens;
-    bool state_a_sequence;              // states are numbered by sequence, not by piece
+    bool before_a_sequence;             // those states are numbered by sequence, not by piece
+    bool after_a_sequence;
     fused_work work;
     int value_tiles;
     std::int64_t first_item;
@@ -85,7 +86,7 @@ struct fused_kernel {
     state_type state{};
     state.scale = state_scale<Operand>(sequence.end - sequence.begin);
     if (p.before.present()) {
-      std::int64_t const unit = p.state_a_sequence ? sequence.index
+      std::int64_t const unit = p.before_a_sequence ? sequence.index
                                 : p.work == fused_work::state_only
                                     ? p.shape.first_piece(sequence.index, p.piece_tokens)
                                     : piece.unit;
@@ -100,7 +101,7 @@ struct fused_kernel {
     }
     bool const last_member = only_sums || head == p.shape.query_head(kv_head, 0);
     if (p.after.present() && last_member) {
-      state.store(p.after.at(p.state_a_sequence ? sequence.index : piece.unit, kv_head), warp_column,
+      state.store(p.after.at(p.after_a_sequence ? sequence.index : piece.unit, kv_head), warp_column,
                   p.shape.value_dim);
     }
   }

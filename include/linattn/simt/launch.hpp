@@ -38,6 +38,8 @@ constexpr void check_kernel() {
   static_assert(Kernel::kThreads % warp_size == 0 && Kernel::kThreads > 0 && Kernel::kThreads <= 1024,
                 "linattn::simt::launch: got a kThreads that is no whole number of warps; 32 to 1024 in steps of 32; "
                 "round it up");
+  static_assert(Kernel::kMinBlocks >= 1 && Kernel::kMinBlocks <= 32,
+                "linattn::simt::launch: got a kMinBlocks that no SM can hold; 1 to 32; say 1 if unsure");
 }
 
 #if defined(LINATTN_SIMT_PTX)

@@ -25,6 +25,7 @@ struct no_gradients {};
 ///   score(s)                the weight of a pair, from s = <q', k'>.
 ///   feature(x', n)          the n-th coordinate of phi(x'), 0 <= n < feature_dim.
 ///   check(report, heads, kv_heads)  reports bad run-time parameters.
+///   bounded                 optional: true says that prepared rows are bounded whatever the input, as after a LayerNorm.
 ///   vectorized              whether prepare and prepare_backward are templates that also take vectors of rows, one lane
 ///                           a token: a CPU engine is then faster.
 template <class M>

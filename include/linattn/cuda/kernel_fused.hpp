@@ -22,17 +22,16 @@
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 enum class fused_work : std::uint8_t {
-  outputs,       // causal: queries through the state, then their own step's keys, which join the state
-  sums,          // only the sums of a piece, from zero; items are key heads
-  all_then_out,  // not causal, a sequence in one piece: first all keys, then all queries
-  state_only     // not causal: the state that is given holds the whole sequence
+  outputs,    // causal: queries through the state, then their own step's keys, which join the state
+  sums,       // only the sums of a piece, from zero; items are key heads
+  state_only  // not causal: the state that is given holds the whole sequence
 };
 
 /// Whether the fused form serves a map.
 template <class Map>
 concept FusedMap = PolynomialMap<Map> && Map::head_dim <= 16 && !Map::all_heads;
 
-template <class Map, class Norm, class Element, class Operand>
+template <class Map, class Norm, class Element, class Operand, class Work>
 struct fused_kernel {
   using real = typename Operand::real;
   using word = typename Operand::word;
@@ -40,11 +39,13 @@ struct fused_kernel {
   using chunk_type = staged_chunk<Map, Element, Operand>;
   static constexpr char const* name = "launching fused_kernel";
   static constexpr int kThreads = 128;
-  // 16-bit operands with up to 18 octets fit 168 registers.
-  static constexpr int kMinBlocks = sizeof(word) == 4 ? (state_type::octets <= 18 ? 3 : 2) : 1;
+  static constexpr int kMinBlocks = sizeof(word) == 4 ? 2 : 1;  // 168 registers, for a third block, would spill
   static constexpr int chunk = chunk_type::tokens;
   static constexpr int step = 16;
   static constexpr int value_tile = chunk_type::value_tile;
+  static constexpr fused_work work = Work::value;
+  static constexpr bool updates = work != fused_work::state_only;
+  static constexpr bool outputs = work != fused_work::sums;
 
   struct Params {
     Map map;
@@ -60,7 +61,6 @@ struct fused_kernel {
     std::int64_t piece_tokens;
     bool before_a_sequence;             // those states are numbered by sequence, not by piece
     bool after_a_sequence;
-    fused_work work;
     int value_tiles;
     std::int64_t first_item;
   };
@@ -69,38 +69,31 @@ struct fused_kernel {
   };
 
   static std::int64_t items(Params const& p) {
-    int const heads = p.work == fused_work::sums ? p.shape.kv_heads : p.shape.heads;
+    int const heads = outputs ? p.shape.heads : p.shape.kv_heads;
     return p.shape.pieces(p.piece_tokens) * heads * p.value_tiles;
   }
 
   static LINATTN_DEVICE void run(Params const& p, Shared& s) {
-    bool const only_sums = p.work == fused_work::sums;
     work_item item(p.first_item + static_cast<std::int64_t>(simt::block_idx().x));
     int const column = item.digit(p.value_tiles) * value_tile;
-    int const head = item.digit(only_sums ? p.shape.kv_heads : p.shape.heads);
+    int const head = item.digit(outputs ? p.shape.heads : p.shape.kv_heads);
     device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
     device_sequence const& sequence = piece.sequence;
-    int const kv_head = only_sums ? head : p.shape.kv_head_of(head);
+    int const kv_head = outputs ? p.shape.kv_head_of(head) : head;
     int const warp_column = column + simt::warp() * 16;
 
     state_type state{};
     state.scale = state_scale<Operand>(sequence.end - sequence.begin);
     if (p.before.present()) {
       std::int64_t const unit = p.before_a_sequence ? sequence.index
-                                : p.work == fused_work::state_only
+                                : work == fused_work::state_only
                                     ? p.shape.first_piece(sequence.index, p.piece_tokens)
                                     : piece.unit;
       state.load(p.before.at(unit, kv_head), warp_column, p.shape.value_dim);
     }
-    int const passes = p.work == fused_work::all_then_out ? 2 : 1;
-    LINATTN_SIMT_NO_UNROLL
-    for (int pass = 0; pass < passes; ++pass) {
-      bool const updates = p.work != fused_work::state_only && pass == 0;
-      bool const outputs = !only_sums && pass + 1 == passes;
-      sweep(p, s, state, piece, head, kv_head, column, updates, outputs);
-    }
-    bool const last_member = only_sums || head == p.shape.query_head(kv_head, 0);
-    if (p.after.present() && last_member) {
+    sweep(p, s, state, piece, head, kv_head, column);
+    bool const first_member = !outputs || head == p.shape.query_head(kv_head, 0);
+    if (p.after.present() && first_member) {
       state.store(p.after.at(p.after_a_sequence ? sequence.index : piece.unit, kv_head), warp_column,
                   p.shape.value_dim);
     }
@@ -109,21 +102,20 @@ struct fused_kernel {
  private:
   /// All chunks of the piece; the next one is under way while a chunk is worked on.
   static LINATTN_DEVICE void sweep(Params const& p, Shared& s, state_type& state, device_piece const& piece, int head,
-                                   int kv_head, int column, bool updates, bool outputs) {
+                                   int kv_head, int column) {
     std::int64_t const batch = piece.sequence.batch;
     auto const start_chunk = [&](int stage, std::int64_t begin) {
       int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
-      if (outputs) {
+      if constexpr (outputs) {
         s.stages[stage].start_rows(role::query, p.q.row(batch, head, begin), p.q.time_stride, p.q.vectors, count);
       }
-      if (updates) {
+      if constexpr (updates) {
         s.stages[stage].start_rows(role::key, p.k.row(batch, kv_head, begin), p.k.time_stride, p.k.vectors, count);
         s.stages[stage].start_values(p.v.row(batch, kv_head, begin), p.v.time_stride, p.v.vectors, count, column,
                                      p.shape.value_dim);
       }
       simt::copy_async_commit();
     };
-    simt::block_sync();  // a pass before has read its last chunk
     if (piece.begin < piece.end) {
       start_chunk(0, piece.begin);
     }
@@ -133,10 +125,10 @@ struct fused_kernel {
       int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
       simt::copy_async_wait<0>();
       chunk_type& now = s.stages[stage];
-      if (outputs) {
+      if constexpr (outputs) {
         now.finish_rows(role::query, p.map, head, count);
       }
-      if (updates) {
+      if constexpr (updates) {
         now.finish_rows(role::key, p.map, kv_head, count);
         now.finish_values();
       }
@@ -146,33 +138,32 @@ struct fused_kernel {
       }
       LINATTN_SIMT_NO_UNROLL
       for (int row = 0; row < count; row += step) {
-        take_step(p, now, state, batch, head, begin + row, row, count - row, column, updates, outputs);
+        take_step(p, now, state, batch, head, begin + row, row, count - row, column);
       }
     }
     simt::copy_async_wait<0>();
   }
 
   static LINATTN_DEVICE void take_step(Params const& p, chunk_type const& now, state_type& state, std::int64_t batch,
-                                       int head, std::int64_t time, int row, int left, int column, bool updates,
-                                       bool outputs) {
+                                       int head, std::int64_t time, int row, int left, int column) {
     word v[4] = {};
-    if (updates) {
+    if constexpr (updates) {
       load_a_transposed<Operand>(v, now.v, row, simt::warp() * 16);
     }
-    if (outputs) {
+    if constexpr (outputs) {
       word q[4];
       load_a<Operand>(q, now.q, row, 0);
       real out[2][4] = {};
       real den[2] = {};
       state.query(out, den, q);
-      if (updates) {
+      if constexpr (updates) {
         word k[4];
         load_b_transposed<Operand>(k, now.k, row, 0);
         attend(p, out, den, q, k, v, left);
       }
       write(p, out, den, batch, head, time, left, column);
     }
-    if (updates) {
+    if constexpr (updates) {
       word kt[4];
       load_a_transposed<Operand>(kt, now.k, row, 0);
       state.update(kt, v, left < step ? left : step);

@@ -77,6 +77,8 @@ struct rebased {
   static constexpr bool vectorized = true;
   static constexpr bool all_heads = Norm == normalize::layer_norm_all_heads;
   static constexpr double c0 = 0, c1 = 0, c2 = 1;
+  /// A LayerNorm bounds its rows: a backend may keep features in f16.
+  static constexpr bool bounded = Norm != normalize::none;
 
   struct parameter_set {
     parameter_view<Parameter const> gamma_q{}, beta_q{}, gamma_k{}, beta_k{};

@@ -116,6 +116,7 @@ std::string describe(access_record const& record);
 // --- scheduler.cpp
 // ----------------------------------------------------------------------------------------------------
 std::uint64_t random_number();
+void run_block();
 void make_ready(device_thread& thread);
 void block_in(char const* what, void const* pc);  // until someone makes this thread ready
 void let_others_run();

@@ -92,6 +92,7 @@ struct fused_kernel {
       state.load(p.before.at(unit, kv_head), warp_column, p.shape.value_dim);
     }
     sweep(p, s, state, piece, head, kv_head, column);
+    simt::block_sync();  // in place, all warps have read the sums that one of them replaces
     bool const first_member = !outputs || head == p.shape.query_head(kv_head, 0);
     if (p.after.present() && first_member) {
       state.store(p.after.at(p.after_a_sequence ? sequence.index : piece.unit, kv_head), warp_column,

@@ -49,7 +49,8 @@ struct scan_kernel {
     std::int64_t const n = item.rest();
     std::int64_t const first = p.shape.first_piece(n, p.piece_tokens);
     device_sequence const sequence = p.shape.sequence(n);
-    std::int64_t const pieces = (sequence.end - sequence.begin + p.piece_tokens - 1) / p.piece_tokens;
+    std::int64_t const tokens = sequence.end - sequence.begin;
+    std::int64_t const pieces = tokens > 0 ? (tokens + p.piece_tokens - 1) / p.piece_tokens : 1;
     std::int64_t const total = std::int64_t{p.feature_dim} * (p.shape.value_dim + 1);
     LINATTN_SIMT_NO_UNROLL
     for (int i = static_cast<int>(simt::thread_idx().x); i < numbers; i += kThreads) {
@@ -73,7 +74,7 @@ struct scan_kernel {
           simt::store(own, before);
         }
       }
-      if (p.result == scan_result::whole && pieces > 0) {
+      if (p.result == scan_result::whole) {
         Real* const own = at.in(p.pieces.at(first, head));
         if (own != nullptr) {
           simt::store(own, sum);

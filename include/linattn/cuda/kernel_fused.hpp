@@ -78,6 +78,9 @@ struct fused_kernel {
     int const column = item.digit(p.value_tiles) * value_tile;
     int const head = item.digit(outputs ? p.shape.heads : p.shape.kv_heads);
     device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
+    if (piece.unused()) {
+      return;  // all of the block
+    }
     device_sequence const& sequence = piece.sequence;
     int const kv_head = outputs ? p.shape.kv_head_of(head) : head;
     int const warp_column = column + simt::warp() * 16;

@@ -56,6 +56,9 @@ struct states_kernel {
     int const column = item.digit(p.value_tiles) * value_tile;
     int const head = item.digit(p.shape.kv_heads);
     device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
+    if (piece.unused()) {
+      return;  // all of the block
+    }
 
     real sum[8][4] = {};      // features g, g + 8 of this warp; values 8 n + 2 t, + 1
     real k_sum[4] = {};       // the same features; column 0 of a product by a column of ones

@@ -98,9 +98,12 @@ struct device_sequence {
 struct device_piece {
   device_sequence sequence{};
   std::int64_t unit = 0;
+  std::int64_t index = 0;  // among those of its sequence
   std::int64_t begin = 0;
   std::int64_t end = 0;
 
+  /// A number that no tokens belong to. An empty sequence has one piece, which is none of these.
+  [[nodiscard]] LINATTN_DEVICE bool unused() const { return index > 0 && begin >= end; }
   [[nodiscard]] LINATTN_DEVICE int size() const { return static_cast<int>(end - begin); }
 };
 
@@ -155,8 +158,8 @@ struct device_shape {
         high = middle;
       }
     }
-    device_piece result{sequence(low), unit, 0, 0};
-    std::int64_t const begin = result.sequence.begin + (unit - first_piece(low, tokens)) * tokens;
+    device_piece result{sequence(low), unit, unit - first_piece(low, tokens), 0, 0};
+    std::int64_t const begin = result.sequence.begin + result.index * tokens;
     result.begin = begin < result.sequence.end ? begin : result.sequence.end;
     result.end = result.sequence.end - result.begin > tokens ? result.begin + tokens : result.sequence.end;
     return result;

@@ -30,7 +30,8 @@ COLUMNS = ("registers", "spills", "local", "instructions", "HMMA", "LDSM", "LDGS
 
 
 def nvcc_release(nvcc):
-    return re.search(r"release (\S+),", subprocess.run([nvcc, "--version"], text=True, stdout=subprocess.PIPE).stdout)[1]
+    text = subprocess.run([nvcc, "--version"], text=True, check=True, stdout=subprocess.PIPE).stdout
+    return re.search(r"release (\S+),", text)[1]
 
 
 def record(kernels):
@@ -219,7 +220,7 @@ def self_test(options):
             wrong.append(f"not found: {part}")
     if wrong:
         sys.exit("self-test failed:\n" + "\n".join(wrong))
-    print(f"self-test passed: every operation is recognised on {', '.join(options.arch)}, every kind of finding is made")
+    print(f"self-test passed: operations are recognised on {', '.join(options.arch)}, every kind of finding is made")
 
 
 def main():

@@ -64,6 +64,8 @@ def short_name(symbol):
     name = re.sub(r"\((?:\w+::)*(\w+)\)(\d+)", r"\1:\2", name)
     name = re.sub(r"\b(?:\w+::)+", "", name.split("(")[0])
     name = re.sub(r"^void ", "", name)
+    name = re.sub(r"\bratio<(-?\d+)l, (\d+)l>", r"\1/\2", name)
+    name = re.sub(r"\bintegral_constant<\w+, ([\w:]+)>", r"\1", name)
     entry = re.fullmatch(r"kernel_entry<\s*(.*?)\s*>", name)
     name = entry[1] if entry else name
     return re.sub(r"\s*>", ">", re.sub(r",\s*", ", ", name)).strip()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The default kernels: what forward launches for the presets' maps on float and bf16. check_budgets.py compiles this
-// for each architecture and compares what each kernel costs with budgets.json.
+// The default kernels: what forward launches for common maps on float and bf16, the parallel form and a decoding step
+// once. check_budgets.py compiles this for each architecture and compares what each kernel costs with budgets.json.
 #include <linattn/cuda.cuh>
 
 template <class Map, class Element>
@@ -18,3 +18,11 @@ LINATTN_TEST_FORWARD(linattn::taylor<64>, linattn::bf16)
 LINATTN_TEST_FORWARD(linattn::taylor<64>, float)
 LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, linattn::bf16)
 LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, float)
+
+using parallel_attention = linattn::attention<linattn::taylor<16>, linattn::parallel, linattn::sum_normalizer, linattn::bf16>;
+template void linattn::forward(linattn::cuda_executor<> const&, parallel_attention const&,
+                               parallel_attention::forward_args const&);
+
+using based = default_attention<linattn::taylor<16>, linattn::bf16>;
+template void linattn::step(linattn::cuda_executor<> const&, based const&, based::state_type const&,
+                            based::step_args const&);

@@ -43,8 +43,10 @@ class Consumer:
             source, target = root / name, work / "linattn" / name
             target.parent.mkdir(exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        shutil.copy(root / "tests/consumer/app.cpp", work)
-        self.write("attend.cpp", self.block("attend.cpp"))
+        for name in ("app.cpp", "app.cu"):
+            shutil.copy(root / "tests/consumer" / name, work)
+        for name in ("attend.cpp", "attend.cu"):
+            self.write(name, self.block(name))
 
     def block(self, name):
         if name not in self.blocks:
@@ -57,7 +59,8 @@ class Consumer:
         path.write_text(text)
 
     def try_run(self, *command):
-        environment = dict(os.environ, CXX=self.compiler, CMAKE_GENERATOR="Ninja")
+        environment = dict(os.environ, CXX="g++" if self.compiler.endswith("nvcc") else self.compiler,
+                           CMAKE_GENERATOR="Ninja")
         return subprocess.run([str(part) for part in command], cwd=self.work, env=environment, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
@@ -68,9 +71,10 @@ class Consumer:
         return result.stdout
 
     def shell(self, name):
-        """Runs a README block of shell commands, with `c++` meaning the compiler under test."""
-        self.write("bin/c++", f'#!/bin/sh\nexec {self.compiler} "$@"\n')
-        (self.work / "bin/c++").chmod(0o755)
+        """Runs a README block of shell commands, with `c++` or `nvcc` meaning the compiler under test."""
+        command = "nvcc" if self.compiler.endswith("nvcc") else "c++"
+        self.write(f"bin/{command}", f'#!/bin/sh\nexec {self.compiler} "$@"\n')
+        (self.work / "bin" / command).chmod(0o755)
         self.run("bash", "-euc", f'PATH="$PWD/bin:$PATH"\n{self.block(name)}')
 
     def compile(self, *arguments):
@@ -145,7 +149,7 @@ class Consumer:
         prefix = f"-DCMAKE_PREFIX_PATH={self.work}/moved"
         self.cmake_project("find_package.cmake", prefix)
         for request, reason in (("0.0", "an older minor version, whose API differs"), ("9.0", "a version to come"),
-                                ("0.1 COMPONENTS cuda", "a component that is not there")):
+                                ("0.1 COMPONENTS metal", "a component that is not there")):
             self.write("refused/CMakeLists.txt", "cmake_minimum_required(VERSION 3.21)\nproject(app LANGUAGES CXX)\n"
                                                  f"find_package(linattn {request} REQUIRED)\n")
             if self.try_run("cmake", "-S", "refused", "-B", "refused/build", prefix).returncode == 0:
@@ -220,6 +224,91 @@ class Consumer:
         self.compile("-Ilinattn/include", "-ffast-math", "-march=native", "app.cpp", "-o", "app")
         self.check()
 
+    # --- with nvcc as the compiler -----------------------------------------------------------------------------------
+
+    def check_cuda(self, program="./app"):
+        """The program is right, or was linked and says that there is no GPU to run it on."""
+        result = self.try_run(program)
+        if result.returncode not in (0, SKIPPED) or not re.search("attend\\(\\) is right|no GPU", result.stdout):
+            fail(f"{program} printed {result.stdout}")
+        print(result.stdout, end="")
+
+    def cuda_project(self, lines, *arguments):
+        # No C++ standard is asked for here: linattn::cuda has to bring C++20 along.
+        self.write("CMakeLists.txt", f"cmake_minimum_required(VERSION 3.21)\nproject(app LANGUAGES CXX)\n{lines}")
+        self.run("cmake", "-S", ".", "-B", "build", "-DCMAKE_BUILD_TYPE=Release",
+                 f"-DCMAKE_CUDA_COMPILER={self.compiler}", *arguments)
+        self.run("cmake", "--build", "build")
+        self.check_cuda("build/app")
+
+    def cuda_plain(self):
+        self.shell("nvcc.sh")
+        self.check_cuda()
+
+    def cuda_find_package(self):
+        """The package is made without nvcc's help and moved; it works before and after enable_language."""
+        self.shell("install.sh")
+        (self.work / "linattn").rename(self.work / "linattn-source")
+        (self.work / "prefix").rename(self.work / "moved")
+        prefix = f"-DCMAKE_PREFIX_PATH={self.work}/moved"
+        block = self.block("cuda.cmake")
+        self.cuda_project(block, prefix)
+        enable, find = "enable_language(CUDA)\n", "find_package(linattn 0.1 REQUIRED COMPONENTS cuda)\n"
+        late = block.replace(enable, "").replace(find, find + enable)
+        if late == block:
+            fail("the README's block cuda.cmake has no enable_language before find_package")
+        shutil.rmtree(self.work / "build")
+        self.cuda_project(late.replace("80 90a", "80"), prefix)
+
+    def cuda_add_subdirectory(self):
+        find, add = "find_package(linattn 0.1 REQUIRED COMPONENTS cuda)", "set(LINATTN_CUDA ON)\nadd_subdirectory(linattn)"
+        self.cuda_project(self.block("cuda.cmake").replace(find, add).replace("80 90a", "80"))
+        # A parent that enables no CUDA gets none: linattn enables no language, and LINATTN_CUDA=ON says why it cannot.
+        for option, accepted in (("AUTO", True), ("ON", False)):
+            shutil.rmtree(self.work / "build")
+            self.write("CMakeLists.txt", "cmake_minimum_required(VERSION 3.21)\nproject(app LANGUAGES CXX)\n"
+                       "add_subdirectory(linattn)\nget_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)\n"
+                       'if(TARGET linattn::cuda OR "CUDA" IN_LIST languages)\n  message(FATAL_ERROR "CUDA")\nendif()\n')
+            result = self.try_run("cmake", "-S", ".", "-B", "build", f"-DLINATTN_CUDA={option}")
+            if (result.returncode == 0) != accepted or (not accepted and "enable_language(CUDA)" not in result.stdout):
+                fail(f"a parent without CUDA and LINATTN_CUDA={option}: {result.stdout}")
+
+    def cuda_two_libraries(self):
+        """Two shared libraries for two architectures in one process must not share what launches kernels, or one would
+        launch what only the other's device code has."""
+        found = self.shared_launchers()
+        if found:
+            fail("libraries for sm_80 and sm_90a export kernels, or the same callers of kernels:\n"
+                 + "\n".join(sorted(found)))
+        # This test can fail: take the two precautions out.
+        config = self.work / "linattn/include/linattn/simt/config.hpp"
+        text = config.read_text()
+        bare = text.replace('__attribute__((visibility("hidden")))', "")
+        bare = bare.replace("LINATTN_SIMT_JOIN(__CUDA_ARCH_LIST__)", "sm_any")
+        if bare == text:
+            fail("simt/config.hpp has neither hidden visibility nor an architecture's namespace")
+        config.write_text(bare)
+        if not self.shared_launchers():
+            fail("without hidden visibility and namespaces, no shared launcher was found: this check sees nothing")
+
+    def shared_launchers(self):
+        exported = []
+        for architecture in ("sm_80", "sm_90a"):
+            library = f"lib{architecture}.so"
+            self.run(self.compiler, "-std=c++20", "-O1", f"-arch={architecture}", "-Ilinattn/include", "-shared",
+                     "-cudart", "shared", "-Xcompiler=-fPIC", f"-Dattend=attend_{architecture}", "attend.cu",
+                     "-o", library)
+            symbols = {line.split(" ", 2)[2] for line in
+                       self.run("nm", "--dynamic", "--demangle", "--defined-only", library).splitlines()}
+            if not any(f"attend_{architecture}" in symbol for symbol in symbols):
+                fail(f"{library} does not export its attend function: {symbols}")
+            exported.append(symbols)
+        # Kernels and what starts them are hidden; their callers carry the architecture in their name.
+        hidden = re.compile(r"simt::\w+::(detail::)?(kernel_entry|launch)<|__device_stub__")
+        callers = re.compile(r"linattn::.*(kernel|launch|cuda_executor|cuda_engine|simt::)")
+        return ({symbol for symbol in exported[0] | exported[1] if hidden.search(symbol)}
+                | {symbol for symbol in exported[0] & exported[1] if callers.search(symbol)})
+
     def wrong_answer(self):
         """This test can fail: a map that is not what the README says must be reported."""
         self.write("attend.cpp", self.block("attend.cpp").replace("taylor<16>", "power<16, 2>"))
@@ -231,7 +320,8 @@ class Consumer:
 
 
 WAYS = [name for name, value in vars(Consumer).items() if callable(value) and not name.startswith("_") and name not in (
-    "block", "write", "try_run", "run", "shell", "compile", "check", "cmake_project", "install", "mixed", "weak_functions")]
+    "block", "write", "try_run", "run", "shell", "compile", "check", "cmake_project", "install", "mixed",
+    "weak_functions", "check_cuda", "cuda_project", "shared_launchers")]
 
 
 def main():
@@ -241,9 +331,13 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--compiler", default="g++")
     options = parser.parse_args()
-    if not shutil.which(options.compiler):
+    compiler = shutil.which(options.compiler)
+    if not compiler and options.compiler == "nvcc":
+        compiler = shutil.which("/usr/local/cuda/bin/nvcc")   # often installed without being on PATH
+    if not compiler:
         skip(f"{options.compiler} is not on this machine")
-    consumer = Consumer(options.root.resolve(), options.work.resolve(), options.compiler)
+    consumer = Consumer(options.root.resolve(), options.work.resolve(),
+                        compiler if options.way.startswith("cuda_") else options.compiler)
     getattr(consumer, options.way)()
     shutil.rmtree(options.work)   # kept after a failure
 

@@ -71,12 +71,25 @@ struct raw_parameters {
   raw_parameter gamma_q{}, beta_q{}, gamma_k{}, beta_k{};
 };
 
+/// Packed offsets, in the width that the caller has; none of both if the batch is not packed.
+struct raw_offsets {
+  std::span<std::int32_t const> narrow{};
+  std::span<std::int64_t const> wide{};
+
+  [[nodiscard]] linattn::sequence_offsets view() const {
+    if (narrow.data() != nullptr) {
+      return narrow;
+    }
+    return wide.data() != nullptr ? linattn::sequence_offsets(wide) : linattn::sequence_offsets();
+  }
+};
+
 struct call {
-  linattn::cpu_executor executor{};
+  linattn::cpu_executor executor{};  // of calls on the CPU
   double eps = 1e-6;
   double layer_norm_eps = 1e-5;
   bool causal = true;
-  linattn::sequence_offsets offsets{};
+  raw_offsets offsets{};
   linattn::head_map heads = linattn::head_map::grouped;
   raw_parameters parameters{};
   raw_tensor q{}, k{}, v{}, out{}, denominator{};
@@ -88,6 +101,8 @@ struct call {
   raw_parameters grads{};
 };
 
+enum class verb_kind { forward, step, backward };
+
 /// The verbs of one attention type; null where it has none.
 struct verb_table {
   void (*forward)(call const&) = nullptr;
@@ -95,6 +110,8 @@ struct verb_table {
   void (*backward)(call const&) = nullptr;
   std::size_t (*forward_bytes)(call const&) = nullptr;
   std::size_t (*backward_bytes)(call const&) = nullptr;
+  // Unit roundoff of the format to which matrix units round the factors of products; 0: products of numbers as they are.
+  double forward_operand = 0, step_operand = 0, backward_operand = 0;
 };
 
 }  // namespace linattn_test

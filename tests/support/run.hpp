@@ -21,7 +21,7 @@ namespace linattn_test {
 class offset_memory {
  public:
   offset_memory(setup const& s, problem const& p);
-  [[nodiscard]] linattn::sequence_offsets view() const;
+  [[nodiscard]] raw_offsets view() const;
 
  private:
   bool wide_;
@@ -45,7 +45,7 @@ struct forward_run {
 
   /// What run() calls the verb with; points into this object.
   call arguments();
-  void run(int strategy) { v.verbs(strategy, element).forward(arguments()); }
+  void run(int strategy);
   void check(forward_result const& want) const;
 
   [[nodiscard]] bool saves_denominator() const { return s.save_denominator && v.normalized; }
@@ -59,6 +59,7 @@ struct forward_run {
   setup s;
   problem const& p;
   linattn::element_kind element, wide;
+  double operand;  // what check() allows for (see verb_table); before run(), the coarsest of the variant's strategies
   linattn::cpu_executor executor{};
   offset_memory offsets;
   parameter_set parameters;
@@ -80,6 +81,7 @@ struct backward_run {
   friend bool same_bits(backward_run const& a, backward_run const& b);
 
   forward_run forward;
+  double operand = 0;  // of the backward pass
   tensor grad_out, grad_q, grad_k, grad_v;
   state_memory grad_last, grad_first;
 };

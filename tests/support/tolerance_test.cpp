@@ -37,6 +37,38 @@ TEST_CASE("a comparison knows what the element type rounds and where it overflow
   CHECK_FALSE(compare({infinity}, {60000.0}, {element_kind::float16, 1}).ok);
 }
 
+TEST_CASE("a comparison allows for each rounding of a matrix unit's factors, and for no more") {
+  precision const plain{element_kind::float32, 3};
+  CHECK(compare({1 + 3 * 0x1p-24}, {1.0}, plain).ok);
+  CHECK_FALSE(compare({1 + 4 * 0x1p-24}, {1.0}, plain).ok);
+  for (double const roundoff : {0x1p-8, 0x1p-11, 0x1p-21}) {
+    CAPTURE(roundoff);
+    double const bound = 3 * 0x1p-24 + 10 * roundoff;
+    precision const rounded{element_kind::float32, 3, roundoff, 10};
+    CHECK(compare({1 + 0.999 * bound}, {1.0}, rounded).ok);
+    CHECK_FALSE(compare({1 + 1.001 * bound}, {1.0}, rounded).ok);
+    CHECK(compare({1 + 4.995 * bound}, {tracked(1.0, 5.0)}, rounded).ok);  // of the magnitude, not of the value
+    CHECK_FALSE(compare({1 + 5.005 * bound}, {tracked(1.0, 5.0)}, rounded).ok);
+  }
+  // The rounding to the element type comes on top.
+  precision const stored{element_kind::bfloat16, 1, 0x1p-8, 10};
+  CHECK(compare({1 + 0.999 * 11 * 0x1p-8}, {1.0}, stored).ok);
+  CHECK_FALSE(compare({1 + 1.05 * 11 * 0x1p-8}, {1.0}, stored).ok);
+}
+
+TEST_CASE("a run without matrix units has the bound that it had before there were any") {
+  problem p;
+  p.time = 130;
+  p.head_dim = 16;
+  p.value_dim = 80;
+  precision const none = precision_of(p, element_kind::float32);
+  CHECK(none.operand == 0);
+  double const bound = none.terms * 0x1p-24;
+  CHECK(compare({1 + 0.999 * bound}, {1.0}, none).ok);
+  CHECK_FALSE(compare({1 + 1.001 * bound}, {1.0}, none).ok);
+  CHECK(compare({1 + 0.999 * 10 * 0x1p-11}, {1.0}, precision_of(p, element_kind::float32, 0x1p-11)).ok);
+}
+
 TEST_CASE("cancellation widens the bound and large terms alone do not") {
   tracked const difference = tracked(1.0) - tracked(1.0 - 1e-6);
   CHECK(difference.magnitude == doctest::Approx(2));

@@ -63,9 +63,10 @@ struct recurrent_kernel {
     if (!p.in_place) {
       start(p, state, sequence.index, head);
     }
-    // Where every query sees everything, all keys come first.
+    // Where every query sees everything, all keys come first; where there are no queries, they come all the same.
+    bool const keys_first = !p.shape.causal || p.shape.group() == 0;
     LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t t = sequence.begin; !p.shape.causal && t < sequence.end; ++t) {
+    for (std::int64_t t = sequence.begin; keys_first && t < sequence.end; ++t) {
       take_token(p, s, state, sequence.batch, head, t, true, 0, 0);
     }
     LINATTN_SIMT_NO_UNROLL

@@ -43,7 +43,7 @@ class Consumer:
             source, target = root / name, work / "linattn" / name
             target.parent.mkdir(exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        for name in ("app.cpp", "app.cu"):
+        for name in ("app.cpp", "app.cu", "mdspan.cu"):
             shutil.copy(root / "tests/consumer" / name, work)
         for name in ("attend.cpp", "attend.cu"):
             self.write(name, self.block(name))
@@ -245,6 +245,10 @@ class Consumer:
         self.shell("nvcc.sh")
         self.check_cuda()
 
+    def cuda_mdspan(self):
+        self.run(self.compiler, "-std=c++20", "-arch=sm_80", "-Ilinattn/include", "mdspan.cu", "-o", "app")
+        print(self.run("./app"), end="")
+
     def cuda_find_package(self):
         """The package is made without nvcc's help and moved; it works before and after enable_language."""
         self.shell("install.sh")
@@ -261,7 +265,8 @@ class Consumer:
         self.cuda_project(late.replace("80 90a", "80"), prefix)
 
     def cuda_add_subdirectory(self):
-        find, add = "find_package(linattn 0.1 REQUIRED COMPONENTS cuda)", "set(LINATTN_CUDA ON)\nadd_subdirectory(linattn)"
+        find = "find_package(linattn 0.1 REQUIRED COMPONENTS cuda)"
+        add = "set(LINATTN_CUDA ON)\nadd_subdirectory(linattn)"
         self.cuda_project(self.block("cuda.cmake").replace(find, add).replace("80 90a", "80"))
         # A parent that enables no CUDA gets none: linattn enables no language, and LINATTN_CUDA=ON says why it cannot.
         for option, accepted in (("AUTO", True), ("ON", False)):

@@ -8,6 +8,7 @@ include_guard(GLOBAL)
 
 option(LINATTN_WERROR "Warnings are errors in linattn's own translation units" OFF)
 option(LINATTN_NATIVE "Compile tests, benchmarks and examples for this machine's instruction set" ON)
+option(LINATTN_GPU_TESTS "Tests and benchmarks for a machine with a GPU (target linattn_gpu; scripts/gpu.sh)" OFF)
 set(LINATTN_SANITIZE "" CACHE STRING "Sanitizers for tests: empty, 'address,undefined' or 'thread'")
 set_property(CACHE LINATTN_SANITIZE PROPERTY STRINGS "" "address,undefined" "thread")
 set(LINATTN_TEST_PREFIX "" CACHE STRING "Put before every ctest name: several build folders can share a ctest run")
@@ -42,18 +43,20 @@ if(LINATTN_SANITIZE)
   target_link_options(linattn_dev INTERFACE ${_linattn_sanitize})
 endif()
 
-# linattn_add_test(NAME <folder.topic> SOURCES <file>... [LABELS <label>...] [LINK <target>...] [TIMEOUT <seconds>])
+# linattn_add_test(NAME <folder.topic> SOURCES <file>... [LABELS <label>...] [LINK <target>...] [ARGS <option>...]
+#                  [TIMEOUT <seconds>])
 #
 # Builds a doctest executable from SOURCES (doctest's main is compiled once and linked in: only
 # `#include <doctest/doctest.h>`), with linattn_dev's warnings and instruction set, `tests/` on the include path
 # (`#include "support/oracle.hpp"`), and at least -O2 in a Debug build: asserts stay on and the numbers come soon.
 # The executable and the ctest are called NAME; the first part of NAME is a label too.
+# ARGS are doctest's options, such as --test-case-exclude.
 # Label `threads` marks what runs several threads: a build with LINATTN_SANITIZE=thread has only those.
 # TIMEOUT is 300 seconds by default, five times that under a sanitizer.
 function(linattn_add_test)
-  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LABELS;LINK")
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "NAME;TIMEOUT" "SOURCES;LABELS;LINK;ARGS")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_NAME OR NOT arg_SOURCES)
-    message(FATAL_ERROR "linattn_add_test: got '${ARGN}'; needs NAME and SOURCES, takes LABELS, LINK and TIMEOUT")
+    message(FATAL_ERROR "linattn_add_test: got '${ARGN}'; needs NAME and SOURCES, takes LABELS, LINK, ARGS and TIMEOUT")
   endif()
   if(NOT arg_NAME MATCHES "^[a-z0-9_]+(\\.[a-z0-9_]+)*$")
     message(FATAL_ERROR "linattn_add_test: NAME is '${arg_NAME}'; use lower case words and dots, as core.dispatch")
@@ -75,7 +78,7 @@ function(linattn_add_test)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}/tests")
   target_compile_options(${target} PRIVATE "$<$<AND:$<CONFIG:Debug>,$<CXX_COMPILER_ID:GNU,Clang,AppleClang>>:-O2>")
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${arg_NAME} CXX_EXTENSIONS OFF)
-  add_test(NAME ${LINATTN_TEST_PREFIX}${arg_NAME} COMMAND ${target})
+  add_test(NAME ${LINATTN_TEST_PREFIX}${arg_NAME} COMMAND ${target} ${arg_ARGS})
   set_tests_properties(${LINATTN_TEST_PREFIX}${arg_NAME} PROPERTIES
     LABELS "${folder};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT})
 endfunction()

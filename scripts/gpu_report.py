@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Write what scripts/gpu.sh found: gpu_report.py --results build/gpu/results --output docs/gpu
+
+Prints the table, and writes it with the tests' outcomes to <date>-<device>.md, with all numbers to .json. What was not
+run is said to be not run.
+"""
+import argparse
+import datetime
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+STEPS = ("primitives", "tests", "sanitize")
+
+
+def json_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines() if line.startswith("{")] if path.exists() else []
+
+
+def outcomes(results, step):
+    """[(name, outcome, seconds)] of a step; sanitize may have been run one tool at a time."""
+    rows = []
+    for path in sorted(results.glob(f"{step}*.tsv")):
+        rows += [tuple(line.split("\t")) for line in path.read_text().splitlines()]
+    return rows
+
+
+def summary(rows):
+    if not rows:
+        return "not run"
+    counts = {}
+    for _, outcome, _ in rows:
+        counts[outcome] = counts.get(outcome, 0) + 1
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
+
+
+def time_table(ours, peers):
+    """A row a measurement, and how many times the time of linattn it took at the same map (softmax: Based at d = 64),
+    head_dim and shape."""
+    def key(row, feature_map=None):
+        return (feature_map or row["map"], row["head_dim"], row["batch"], row["heads"], row["time"])
+
+    own = {key(row): row["ms"] for row in ours if "ms" in row}
+    lines = ["| B x H x T | map, head_dim | by | ms | ns a token-head | times linattn | share of the roof |",
+             "|---|---|---|---|---|---|---|"]
+    rows = sorted(ours + peers, key=lambda row: (row["batch"], row["heads"], row["time"], row["head_dim"], row["map"],
+                                                 row["by"] != "linattn", row["by"]))
+    for row in rows:
+        base = own.get(key(row, "taylor" if row["map"] == "softmax" else None))
+        cells = [f"{row['batch']} x {row['heads']} x {row['time']}", f"{row['map']}, {row['head_dim']}", row["by"]]
+        if "ms" in row:
+            cells += [f"{row['ms']:.3f}", f"{row['ns_token_head']:.3f}", f"{row['ms'] / base:.2f}" if base else "",
+                      f"{row['roof_share']:.0%}" if "roof_share" in row else ""]
+        else:
+            cells += [row.get("failed", "failed"), "", "", ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def markdown(date, commit, device, ours, peers, steps):
+    lines = [f"# linattn on {device.get('name', 'an unknown device')}, {date}", "",
+             f"Written by scripts/gpu.sh at commit {commit}; the numbers are in the .json beside this file.", ""]
+    if "copy_bytes_s" in device:
+        lines += [f"Measured ceilings: copy {device['copy_bytes_s'] / 1e9:.0f} GB/s (read and written), mma.sync in "
+                  f"bf16 {device['mma_sync_bf16_flop_s'] / 1e12:.0f} Tflop/s.", ""]
+    lines += ["| step | outcome |", "|---|---|"]
+    lines += [f"| {step} | {summary(rows)} |" for step, rows in steps.items()]
+    wrong = [row for rows in steps.values() for row in rows if row[1] in ("FAILED", "not finished")]
+    lines += ["", *(f"- {name}: {outcome} after {seconds} s" for name, outcome, seconds in wrong)]
+    lines += ["", "Forward, bf16, value_dim 64, medians of CUDA events, inputs from memory. The roof: each tensor once "
+              "at the copy's rate, or the state's products at the rate of mma.sync, whichever takes longer.", ""]
+    lines += time_table(ours, peers) if ours or peers else ["No times: the step bench was not run."]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Write the report of a run on a GPU.")
+    parser.add_argument("--results", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    options = parser.parse_args()
+    lines = json_lines(options.results / "linattn.jsonl")
+    ours = [line for line in lines if line["what"] == "forward"]
+    device = next((line for line in lines if line["what"] == "device"), {})
+    peers = json_lines(options.results / "peers.jsonl")
+    steps = {step: outcomes(options.results, step) for step in STEPS}
+    if not device and not any(steps.values()):
+        sys.exit(f"gpu_report.py: nothing was run: {options.results} holds no results")
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], text=True, stdout=subprocess.PIPE,
+                           stderr=subprocess.DEVNULL)
+    commit = found.stdout.strip() or "unknown"
+    date = datetime.date.today().isoformat()
+    text = markdown(date, commit, device, ours, peers, steps)
+    name = re.sub(r"\W+", "-", device.get("name", "unknown")).strip("-").lower()
+    options.output.mkdir(parents=True, exist_ok=True)
+    (options.output / f"{date}-{name}.md").write_text(text)
+    (options.output / f"{date}-{name}.json").write_text(json.dumps(
+        {"date": date, "commit": commit, "device": device, "steps": steps, "forward": ours + peers}, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,11 @@ MAX_LINES = 400
 SPDX = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
 CUDA_TOKENS = re.compile(r"\b(threadIdx|blockIdx|blockDim|gridDim|__syncthreads|__syncwarp|__shfl\w*|__shared__|asm)\b"
                          r"|<<<")
+LAUNCH_TOKENS = re.compile(r"\b(__global__|__launch_bounds__)\b|<<<")   # in simt/, these are in one file
+LAUNCHER = "simt/launch.hpp"
+# Device libraries cost every user seconds a translation unit, and g++ cannot read most of them: one seam has them.
+DEVICE_LIBRARIES = re.compile(r"(cub|thrust|cuda/std|cooperative_groups|cuda_(fp16|bf16|fp8|pipeline\w*))(/|\.|$)")
+DEVICE_SEAM = "cuda/device_ops.cuh"
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
 DEFINE = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(\w+)", re.MULTILINE)
 NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
@@ -59,6 +64,10 @@ def concrete_maps(include):
 def include_findings(name, text):
     unit = unit_of(name)
     for bracket, target in INCLUDE.findall(text):
+        if DEVICE_LIBRARIES.match(target) and name != DEVICE_SEAM:
+            yield f"includes {target}; CUB, Thrust and their like stay behind {DEVICE_SEAM}"
+        elif target.endswith(".cuh") and not name.endswith(".cuh"):
+            yield f"includes {target}: a .hpp compiles without nvcc, a .cuh does not"
         if not target.startswith("linattn/"):
             if bracket == '"':
                 yield f'includes "{target}"; write <linattn/...>, or <...> for the standard library'
@@ -110,6 +119,10 @@ def header_findings(name, text, maps):
         token = CUDA_TOKENS.search(code)
         if token:
             yield f"uses {token[0]}: raw CUDA stays in simt/"
+    if name != LAUNCHER:
+        token = LAUNCH_TOKENS.search(code)
+        if token and (unit == "simt" or token[0] != "<<<"):
+            yield f"uses {token[0]}: kernels are declared and launched in {LAUNCHER} alone"
 
 
 def spdx_findings(path, text):
@@ -153,6 +166,9 @@ def self_test():
         "attention.hpp": "#include <linattn/feature/polynomial.hpp>\n// taylor is only mentioned here",
         "cpu/executor.hpp": "#include <linattn/attention.hpp>",
         "forward.hpp": "#include <linattn/attention.hpp>",
+        "simt/launch.hpp": "template <class K> __global__ void entry(); inline void f() { entry<int><<<1, 2>>>(); }",
+        "simt/types.hpp": "inline int f() { return threadIdx.x; }",
+        "cuda/device_ops.cuh": "#include <cub/device/device_reduce.cuh>",
         "linattn.hpp": "#include <linattn/forward.hpp>\n#include <linattn/feature/taylor.hpp>\n"
                        "#include <linattn/cpu/executor.hpp>",
     }
@@ -160,7 +176,7 @@ def self_test():
         "core/up.hpp": ("#include <linattn/attention.hpp>", "must not know layer"),
         "feature/sideways.hpp": ("#include <linattn/normalizer/sum.hpp>", "are siblings"),
         "cpu/upward.hpp": ("#include <linattn/forward.hpp>", "must not know layer"),
-        "cpu/other_backend.hpp": ("#include <linattn/cuda/executor.cuh>", "are siblings"),
+        "cpu/other_backend.hpp": ("#include <linattn/cuda/executor.hpp>", "are siblings"),
         "cpu/knows_map.hpp": ("#include <linattn/feature/taylor.hpp>", "know no concrete map"),
         "cpu/names_map.hpp": ("struct taylor;", "names the map taylor"),
         "state.hpp": ("template <class taylor> struct x;", "names the map taylor"),
@@ -173,6 +189,12 @@ def self_test():
         "core/directive.hpp": ("using namespace std;", "using-directive"),
         "cpu/raw.hpp": ("inline int f() { return threadIdx.x; }", "raw CUDA"),
         "cpu/assembly.hpp": ('inline void f() { asm volatile(""); }', "raw CUDA"),
+        "simt/second_launch.hpp": ("inline void f() { g<<<1, 2>>>(); }", "declared and launched"),
+        "cuda/own_kernel.hpp": ("struct k { __global__ static void f(); };", "declared and launched"),
+        "cuda/dear.hpp": ("#include <cub/cub.cuh>", "stay behind"),
+        "cuda/groups.cuh": ("#include <cooperative_groups.h>", "stay behind"),
+        "cuda/halves.hpp": ("#include <cuda_fp16.h>", "stay behind"),
+        "cuda/needs_nvcc.hpp": ("#include <linattn/cuda/device_ops.cuh>", "a .cuh does not"),
         "cpu/launch.hpp": ("inline void f() { g<<<1, 2>>>(); }", "raw CUDA"),
     }
     failures = []

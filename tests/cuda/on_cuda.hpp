@@ -33,13 +33,14 @@ struct on_cuda {
   static constexpr bool has_backward = false;
   static constexpr bool every_strategy = true;  // they share their kernels
 
-  static linattn::cuda_executor<Selector> executor(call const& /*c*/) { return {}; }
+  /// A workspace in the call is the device's.
+  static linattn::cuda_executor<Selector> executor(call const& c) { return {.workspace = c.executor.workspace}; }
 
   template <class Attention, class Verb>
   static void run(verb_kind kind, call const& c, Verb&& verb) {
     device_mirror const mirror(
         kind, c, {sizeof(typename Attention::element_type), sizeof(typename Attention::accumulator_type)});
-    verb(linattn::cuda_executor<Selector>{}, mirror.arguments());
+    verb(executor(c), mirror.arguments());
     mirror.copy_back();
   }
 

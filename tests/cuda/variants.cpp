@@ -9,13 +9,18 @@
 namespace linattn_test {
 namespace {
 
-/// Two maps for choices that all maps share.
+/// A map of each way to be carried out: fused, prepared in registers, prepared before, in phases.
 template <class Visit>
 [[maybe_unused]] void visit_few_family(Visit&& visit) {
   visit(map_tag<maps::taylor>{}, dims<16>, sum, recipe{"taylor", preparation::scaled, {1, 1, 0.5, 0}});
   visit(map_tag<maps::rebased_norm>{}, dims<3>, sum,
         recipe{"rebased", preparation::layer_norm, {0, 0, 1, 0},
                {.gamma = true, .beta = true, .rank = 1, .shared = false}});
+  visit(map_tag<maps::rebased_joint>{}, dims<8>, sum,
+        recipe{"rebased over all heads", preparation::layer_norm_all_heads, {0, 0, 1, 0},
+               {.gamma = true, .beta = true, .rank = 2, .shared = false}});
+  visit(map_tag<maps::elu_plus_one>{}, dims<20>, sum,
+        recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
 }
 
 }  // namespace

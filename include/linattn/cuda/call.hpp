@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
@@ -133,7 +134,9 @@ class forward_call {
     output_tokens_ = one_piece_ ? whole : piece_tokens;
     // One piece and no final state: nobody asks for sums. Else long sequences are summed in pieces all the same.
     sums_ = !one_piece_ || args.final_state.present();
-    state_tokens_ = one_piece_ ? (std::min)(whole, Selector::chunk_tokens(map::feature_dim)) : piece_tokens;
+    // Where sums begin anew must not depend on how long the rest of a packed batch is.
+    bool const endless = piece_tokens == (std::numeric_limits<std::int64_t>::max)();
+    state_tokens_ = endless ? Selector::chunk_tokens(map::feature_dim) : piece_tokens;
     q_.lay_out(arena_, attn.map, role::query, args.q);
     k_.lay_out(arena_, attn.map, role::key, args.k);
     if (sums_) {

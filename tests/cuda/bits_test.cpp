@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Bits on a cuda_executor: the same in every order of the device's threads, in a workspace of the caller's, and for a row
+// or a packed sequence whatever else is in the batch.
+#include "device.hpp"
+#include "emu/executor.hpp"
+#include "support/run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace linattn_test {
+namespace {
+
+using linattn::element_kind;
+constexpr element_kind tested_kinds[] = {element_kind::float32, element_kind::float16};
+
+/// Each variant in each strategy and element type.
+template <class F>
+void for_each_table(F&& f) {
+  for (variant const& v : variants()) {
+    CAPTURE(v);
+    for (element_kind const kind : tested_kinds) {
+      std::string const element = element_name(kind);
+      CAPTURE(element);
+      for (int strategy = 0; strategy < strategy_count; ++strategy) {
+        std::string const name = strategy_name(strategy);
+        CAPTURE(name);
+        f(v, kind, strategy);
+      }
+    }
+  }
+}
+
+TEST_CASE("the same bits again and in every order of threads") {
+  using linattn::emu::schedule;
+  for_each_table([](variant const& v, element_kind kind, int strategy) {
+    for (bool const causal : {true, false}) {
+      CAPTURE(causal);
+      setup const s{.heads = 2, .kv_heads = 1, .time = 130, .value_dim = 20, .causal = causal,
+                    .state = state_use::in_place, .save_denominator = true};
+      problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
+      forward_run reference(v, s, p, kind);
+      reference.run(strategy);
+      auto const check = [&](std::string const& way, linattn::emu::options const& options) {
+        CAPTURE(way);
+        linattn::emu::scoped_options const scope(options);
+        forward_run other(v, s, p, kind);
+        other.run(strategy);
+        CHECK(same_bits(reference, other));
+      };
+      check("again", {});
+      check("another seed, threads interrupted", {.seed = 77, .preempt = 50});
+      check("in order", {.order = schedule::in_order});
+      check("in reverse", {.order = schedule::reverse});
+    }
+  });
+}
+
+/// Device memory that shows what was written.
+class watched_memory {
+ public:
+  explicit watched_memory(std::size_t bytes) : size_(bytes), memory_(static_cast<std::byte*>(device::allocate(bytes))) {
+    std::vector<std::byte> const fill(bytes, std::byte{0xff});  // a NaN in any type
+    device::copy_to_device(memory_, fill.data(), bytes);
+  }
+  watched_memory(watched_memory const&) = delete;
+  watched_memory& operator=(watched_memory const&) = delete;
+  ~watched_memory() { device::release(memory_); }
+
+  [[nodiscard]] std::span<std::byte> from(std::size_t begin) const { return {memory_ + begin, size_ - begin}; }
+  [[nodiscard]] bool written() const {
+    std::vector<std::byte> now(size_);
+    device::copy_to_host(now.data(), memory_, size_);
+    return !std::ranges::all_of(now, [](std::byte b) { return b == std::byte{0xff}; });
+  }
+
+ private:
+  std::size_t size_;
+  std::byte* memory_;
+};
+
+TEST_CASE("a workspace of the size asked for suffices wherever it begins, and one that is a byte too small stays clean") {
+  int used = 0;
+  for (variant const& v : variants()) {
+    CAPTURE(v);
+    for (int strategy = 0; strategy < strategy_count; ++strategy) {
+      std::string const name = strategy_name(strategy);
+      CAPTURE(name);
+      setup const s{.batch = 2, .heads = 2, .kv_heads = 1, .time = 100, .value_dim = 20, .state = state_use::final};
+      auto const kind = element_kind::float32;
+      problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
+      forward_run reference(v, s, p, kind);
+      reference.run(strategy);
+      std::size_t const bytes = v.verbs(strategy, kind).forward_bytes(reference.arguments());
+      constexpr std::size_t alignment = 256;
+      if (bytes == 0) {
+        continue;
+      }
+      ++used;
+      REQUIRE(bytes > alignment);
+      auto const check = [&](std::size_t begin, std::size_t size, bool suffices) {
+        CAPTURE(begin);
+        CAPTURE(size);
+        watched_memory const workspace(begin + size);
+        forward_run sized(v, s, p, kind);
+        sized.executor.workspace = workspace.from(begin);
+        sized.run(strategy);
+        CHECK(same_bits(reference, sized));
+        CHECK(workspace.written() == suffices);
+      };
+      check(0, bytes, true);
+      check(1, bytes, true);
+      check(0, bytes - alignment, true);  // its begin is aligned
+      check(0, bytes - alignment - 1, false);
+      check(1, 1, false);
+    }
+  }
+  CHECK(used > 0);
+}
+
+/// Row `row` of a dense tensor of `rows` rows.
+std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, std::int64_t row) {
+  auto const size = static_cast<std::ptrdiff_t>(dense.size()) / rows;
+  return {dense.begin() + row * size, dense.begin() + (row + 1) * size};
+}
+
+TEST_CASE("a row of a batch has the bits that it has alone") {
+  for_each_table([](variant const& v, element_kind kind, int strategy) {
+    setup const s{.batch = 2, .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 20, .state = state_use::both,
+                  .save_denominator = true};
+    problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
+    forward_run whole(v, s, p, kind);
+    whole.run(strategy);
+    problem one = p;
+    one.batch = 1;
+    for (std::vector<double> problem::*const tensor :
+         {&problem::q, &problem::k, &problem::v, &problem::initial_kv, &problem::initial_k_sum}) {
+      one.*tensor = row_of(p.*tensor, 2, 1);
+    }
+    setup alone = s;
+    alone.batch = 1;
+    alone.order = memory_order::sliced;  // and no address is a multiple of 16
+    forward_run single(v, alone, one, kind);
+    single.run(strategy);
+    CHECK(single.out.gather() == row_of(whole.out.gather(), 2, 1));
+    CHECK(single.denominator.gather() == row_of(whole.denominator.gather(), 2, 1));
+    CHECK(single.last.kv() == row_of(whole.last.kv(), 2, 1));
+    CHECK(single.last.k_sum() == row_of(whole.last.k_sum(), 2, 1));
+  });
+}
+
+TEST_CASE("a packed sequence has the bits that it has among others") {
+  for_each_table([](variant const& v, element_kind kind, int strategy) {
+    setup s{.value_dim = 20, .lengths = {0, 50, 0, 133, 64, 0}, .state = state_use::final};
+    problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
+    forward_run whole(v, s, p, kind);
+    whole.run(strategy);
+    auto const part = [&](std::vector<double> const& dense) {
+      std::int64_t const width = static_cast<std::int64_t>(dense.size()) / p.time;
+      return std::vector<double>(dense.begin() + 50 * width, dense.begin() + 183 * width);
+    };
+    problem one = p;
+    one.offsets = {0, 133};
+    one.time = 133;
+    one.q = part(p.q);
+    one.k = part(p.k);
+    one.v = part(p.v);
+    s.lengths = {133};
+    forward_run single(v, s, one, kind);
+    single.run(strategy);
+    CHECK(single.out.gather() == part(whole.out.gather()));
+    CHECK(single.last.kv() == row_of(whole.last.kv(), 6, 3));
+    CHECK(single.last.k_sum() == row_of(whole.last.k_sum(), 6, 3));
+  });
+}
+
+}  // namespace
+}  // namespace linattn_test

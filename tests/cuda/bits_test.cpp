@@ -161,22 +161,28 @@ TEST_CASE("a packed sequence has the bits that it has among others") {
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
     forward_run whole(v, s, p, kind);
     whole.run(strategy);
-    auto const part = [&](std::vector<double> const& dense) {
-      std::int64_t const width = static_cast<std::int64_t>(dense.size()) / p.time;
-      return std::vector<double>(dense.begin() + 50 * width, dense.begin() + 183 * width);
-    };
-    problem one = p;
-    one.offsets = {0, 133};
-    one.time = 133;
-    one.q = part(p.q);
-    one.k = part(p.k);
-    one.v = part(p.v);
-    s.lengths = {133};
-    forward_run single(v, s, one, kind);
-    single.run(strategy);
-    CHECK(single.out.gather() == part(whole.out.gather()));
-    CHECK(single.last.kv() == row_of(whole.last.kv(), 6, 3));
-    CHECK(single.last.k_sum() == row_of(whole.last.k_sum(), 6, 3));
+    for (std::size_t const n : {std::size_t{1}, std::size_t{3}}) {
+      CAPTURE(n);
+      std::int64_t const begin = p.offsets[n];
+      std::int64_t const end = p.offsets[n + 1];
+      auto const part = [&](std::vector<double> const& dense) {
+        std::int64_t const width = static_cast<std::int64_t>(dense.size()) / p.time;
+        return std::vector<double>(dense.begin() + begin * width, dense.begin() + end * width);
+      };
+      problem one = p;
+      one.time = end - begin;
+      one.offsets = {0, one.time};
+      one.q = part(p.q);
+      one.k = part(p.k);
+      one.v = part(p.v);
+      s.lengths = {one.time};
+      forward_run single(v, s, one, kind);
+      single.run(strategy);
+      auto const row = static_cast<std::int64_t>(n);
+      CHECK(single.out.gather() == part(whole.out.gather()));
+      CHECK(single.last.kv() == row_of(whole.last.kv(), 6, row));
+      CHECK(single.last.k_sum() == row_of(whole.last.k_sum(), 6, row));
+    }
   });
 }
 

@@ -48,7 +48,7 @@ inline variant const& variant_named(char const* name, int head_dim) {
 }
 
 /// The table of cases for a variant. Where it lacks a combination of strategy and element type, two cases stand for it:
-/// one with float, one with chunkwise<>; of these, those that are compiled in.
+/// one with float, one with chunkwise<>. Rows of an element type that the library is without are left out.
 std::vector<test_case> cases_of(variant const& v, table_limits limits, std::uint64_t seed);
 
 }  // namespace linattn_test

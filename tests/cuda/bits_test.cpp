@@ -41,6 +41,9 @@ TEST_CASE("the same bits again and in every order of threads") {
   using linattn::emu::schedule;
   for_each_table([](variant const& v, element_kind kind, int strategy) {
     for (bool const causal : {true, false}) {
+      if (!causal && kind != element_kind::float32) {
+        continue;  // the same launches
+      }
       CAPTURE(causal);
       setup const s{.heads = 2, .kv_heads = 1, .time = 130, .value_dim = 20, .causal = causal,
                     .state = state_use::in_place, .save_denominator = true};

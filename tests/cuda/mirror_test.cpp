@@ -66,7 +66,7 @@ TEST_CASE_FIXTURE(fixture, "the device sees every element at the host's remainde
   }
 }
 
-TEST_CASE_FIXTURE(fixture, "what is written between the rows of an output comes back, what is written to an input throws") {
+TEST_CASE_FIXTURE(fixture, "what is written between an output's rows comes back, what is written to an input throws") {
   call const c = arguments(memory_order::sliced);
   {
     device_mirror mirror(verb_kind::forward, c, {4, 4});

@@ -19,7 +19,7 @@ namespace linattn_test {
 /// Chunks and segments so short that the tests' sequences have several.
 struct small_pieces : linattn::cuda_tuning {
   static constexpr std::int64_t chunk_tokens(int /*feature_dim*/) noexcept { return 64; }
-  static constexpr std::int64_t segment_tokens(std::int64_t /*time*/) noexcept { return 64; }
+  static constexpr std::int64_t segment_tokens() noexcept { return 64; }
 };
 
 /// The other choices of formats: three products for float, bf16 for bounded maps too.

@@ -29,8 +29,9 @@ struct cuda_tuning {
   /// pairs of tokens. Untuned.
   static constexpr std::int64_t chunk_tokens(int feature_dim) noexcept { return feature_dim <= 256 ? 256 : 1024; }
 
-  /// The fused chunkwise form cuts a sequence into pieces of this length that run side by side; a multiple of 64. Untuned.
-  static constexpr std::int64_t segment_tokens(std::int64_t time) noexcept { return time > 8192 ? 4096 : 8192; }
+  /// The fused chunkwise form cuts a sequence into pieces of this length that run side by side; a multiple of 64. No
+  /// length is asked for: that of packed sequences is not known here, and the total must not matter. Untuned.
+  static constexpr std::int64_t segment_tokens() noexcept { return 8192; }
 
   /// The crossover model's factor (strategy/automatic.hpp). Untuned.
   static constexpr double crossover_overhead = 1.1;

@@ -25,7 +25,7 @@ struct elu_plus_one : linattn::elementwise_map<HeadDim> {
 /// Forward only, with rows that depend on their neighbours: (cos x0, sin x0, cos x2, sin x2, ...).
 template <int HeadDim>
 struct cos_sin : linattn::elementwise_map<HeadDim> {
-  void prepare(float* x, linattn::role, int) const {
+  LINATTN_HOST_DEVICE void prepare(float* x, linattn::role, int) const {
     for (int i = 0; i < HeadDim; i += 2) {
       float const angle = x[i];
       x[i] = std::cos(angle);
@@ -47,24 +47,24 @@ struct cubic {
   static constexpr int gradient_size = 0;
   using gradients = linattn::no_gradients;
 
-  void prepare(float*, linattn::role, int) const {}
-  float score(float s) const { return s * s * s; }
-  float feature(float const* x, int n) const { return x[first(n)] * x[second(n)] * x[third(n)]; }
-  float score_grad(float s) const { return 3 * s * s; }
-  void feature_backward(float const* x, int n, float g, float* grad) const {
+  LINATTN_HOST_DEVICE void prepare(float*, linattn::role, int) const {}
+  LINATTN_HOST_DEVICE float score(float s) const { return s * s * s; }
+  LINATTN_HOST_DEVICE float feature(float const* x, int n) const { return x[first(n)] * x[second(n)] * x[third(n)]; }
+  LINATTN_HOST_DEVICE float score_grad(float s) const { return 3 * s * s; }
+  LINATTN_HOST_DEVICE void feature_backward(float const* x, int n, float g, float* grad) const {
     grad[first(n)] += g * x[second(n)] * x[third(n)];
     grad[second(n)] += g * x[first(n)] * x[third(n)];
     grad[third(n)] += g * x[first(n)] * x[second(n)];
   }
-  void prepare_backward(float const*, float*, linattn::role, int, float*) const {}
+  LINATTN_HOST_DEVICE void prepare_backward(float const*, float*, linattn::role, int, float*) const {}
   void accumulate(gradients const&, linattn::role, int, float const*) const {}
   void check_gradients(gradients const&, linattn::diagnostic&, std::int64_t, std::int64_t) const noexcept {}
   void check(linattn::diagnostic&, std::int64_t, std::int64_t) const noexcept {}
 
  private:
-  static int first(int n) { return n / (HeadDim * HeadDim); }
-  static int second(int n) { return n / HeadDim % HeadDim; }
-  static int third(int n) { return n % HeadDim; }
+  LINATTN_HOST_DEVICE static int first(int n) { return n / (HeadDim * HeadDim); }
+  LINATTN_HOST_DEVICE static int second(int n) { return n / HeadDim % HeadDim; }
+  LINATTN_HOST_DEVICE static int third(int n) { return n % HeadDim; }
 };
 
 }  // namespace linattn_test::user

@@ -9,6 +9,7 @@
 #include <linattn/core/math.hpp>
 #include <linattn/core/tensor_view.hpp>
 #include <linattn/core/validate.hpp>
+#include <linattn/feature/rotation_octets.hpp>
 
 #include <concepts>
 #include <cstdint>
@@ -40,6 +41,7 @@ namespace detail {
 /// Where the terms of an order begin, and how a pair of coordinates is found in it.
 template <PolynomialMap Map>
 struct feature_list {
+  using list = octet_list<Map>;
   static constexpr int dim = Map::head_dim;
   static constexpr int padded_dim = (dim + 7) / 8 * 8;
   static constexpr bool has_constant = Map::c0 > 0;
@@ -55,7 +57,7 @@ struct feature_list {
     switch (order) {
       case feature_order::packed: return has_pairs ? dim * (dim + 1) / 2 : 0;
       case feature_order::full: return has_pairs ? dim * dim : 0;
-      default: return has_pairs ? padded_dim * (padded_dim / 2 + 1) : 0;
+      default: return 8 * list::pair_octets;
     }
   }
   [[nodiscard]] constexpr int count() const noexcept { return (has_constant ? 1 : 0) + linear_count() + pair_count(); }
@@ -67,11 +69,6 @@ struct feature_list {
   }
   [[nodiscard]] constexpr int pairs_at() const noexcept {
     return order == feature_order::rotation_octets ? 0 : linear_at() + linear_count();
-  }
-
-  /// The octets that precede block a with itself: 5 for each earlier block, 8 for each pair with a later one.
-  static constexpr int octets_before(int a) noexcept {
-    return 5 * a + 8 * (a * (padded_dim / 8) - a * (a + 1) / 2);
   }
 
   /// The n-th term.
@@ -92,8 +89,8 @@ struct feature_list {
     if (order == feature_order::full) {
       return weighted(pair / dim, pair % dim, weights[2]);
     }
-    int row = 0;
     if (order == feature_order::packed) {
+      int row = 0;
       int begin = 0;
       for (; pair >= begin + dim - row; ++row) {
         begin += dim - row;
@@ -101,19 +98,9 @@ struct feature_list {
       int const column = row + pair - begin;
       return weighted(row, column, row == column ? weights[2] : 2 * weights[2]);
     }
-    int const octet = pair / 8;
+    octet const o = list::at(pair / 8);
     int const lane = pair % 8;
-    for (; octet >= octets_before(row + 1);) {
-      ++row;
-    }
-    int const within = octet - octets_before(row);
-    int const block = within < 5 ? row : row + 1 + (within - 5) / 8;
-    int const rotation = within < 5 ? within : (within - 5) % 8;
-    if (block == row || rotation < 4) {
-      bool const once = block != row || (rotation != 0 && rotation != 4);
-      return weighted(8 * row + lane, 8 * block + (lane + rotation) % 8, once ? 2 * weights[2] : weights[2]);
-    }
-    return weighted(8 * block + lane, 8 * row + (lane + rotation - 3) % 8, 2 * weights[2]);
+    return weighted(8 * o.a + lane, 8 * o.b + (lane + o.shift) % 8, list::weight(o));
   }
 
   /// Where x_i x_j is listed: one place, or two.
@@ -134,11 +121,11 @@ struct feature_list {
     int const forward = (high - low) & 7;   // the rotation that takes low's lane to high's
     int const backward = (8 - forward) & 7;
     if (a != b) {
-      int const first = octets_before(a) + 5 + 8 * (b - a - 1);
+      int const first = list::first_of(a) + 5 + 8 * (b - a - 1);
       places[0] = pairs_at() + (forward < 4 ? 8 * (first + forward) + low % 8 : 8 * (first + 3 + backward) + high % 8);
       return 1;
     }
-    int const first = octets_before(a);
+    int const first = list::first_of(a);
     places[0] = pairs_at() + (forward <= 4 ? 8 * (first + forward) + low % 8 : 8 * (first + backward) + high % 8);
     places[1] = pairs_at() + 8 * (first + 4) + high % 8;
     return forward == 4 ? 2 : 1;

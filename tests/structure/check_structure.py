@@ -30,7 +30,8 @@ PEERS = {
 FORBIDDEN = {(verb, backend) for verb in ("forward.hpp", "step.hpp", "backward.hpp", "dispatch.hpp", "workspace.hpp")
              for backend in ("cpu", "cuda", "simt")}
 # Headers of feature/ that define no map: what all maps share.
-MAP_BASES = {"packed_features.hpp", "polynomial.hpp", "elementwise.hpp", "laws.hpp", "law_support.hpp"}
+MAP_BASES = {"packed_features.hpp", "rotation_octets.hpp", "polynomial.hpp", "elementwise.hpp", "laws.hpp",
+             "law_support.hpp"}
 MAX_LINES = 400
 SPDX = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
 CUDA_TOKENS = re.compile(r"\b(threadIdx|blockIdx|blockDim|gridDim|__syncthreads|__syncwarp|__shfl\w*|__shared__|asm)\b"

@@ -65,19 +65,18 @@ device_states<Real const> read_only(device_states<Real> const& states) noexcept 
   return result;
 }
 
-/// Rows of q or k as kernels read them: the caller's own, or prepared ones in the workspace.
-template <class Map, class Element, class Operand>
+/// Rows of q or k as kernels read them: the caller's own or, if Before, prepared ones in the workspace.
+template <class Map, class Element, class Operand, bool Before>
 struct prepared_rows {
-  static constexpr bool before = prepares_before<Map>;
   static constexpr int padded_dim = round_up_to(Map::head_dim, 16);
-  using element = std::conditional_t<before, typename Operand::element, Element>;
+  using element = std::conditional_t<Before, typename Operand::element, Element>;
   using kernel = prepare_kernel<Map, Element, Operand>;
 
   device_rows<element const> rows{};
   typename kernel::Params params{};
 
   void lay_out(device_arena& arena, Map const& map, role side, tensor_view<Element const, 4> const& x) {
-    if constexpr (before) {
+    if constexpr (Before) {
       std::int64_t const heads = x.extents[1];
       std::int64_t const time = x.extents[2];
       auto* const to = arena.take<typename Operand::element>(x.extents[0] * heads * time * padded_dim);
@@ -92,7 +91,7 @@ struct prepared_rows {
     }
   }
   void run(simt::stream_t stream, char const* where) const {
-    if constexpr (before) {
+    if constexpr (Before) {
       launch_items<kernel>(stream, params, where);
     }
   }
@@ -185,8 +184,8 @@ class forward_call {
   bool sums_ = false;
   std::int64_t output_tokens_ = 0;
   std::int64_t state_tokens_ = 0;
-  prepared_rows<map, element, operand> q_{};
-  prepared_rows<map, element, operand> k_{};
+  prepared_rows<map, element, operand, before> q_{};
+  prepared_rows<map, element, operand, before> k_{};
   device_states<real> pieces_{};
 };
 
@@ -198,7 +197,6 @@ class recurrent_call {
   using element = typename Attention::element_type;
   using real = accumulator_t<element>;
   static constexpr bool before = map::all_heads;  // a long row is no trouble here: it is prepared in shared memory
-  using exact = operand_base::wide<real>;
   using kernel = recurrent_kernel<map, typename Attention::normalizer_type, element, before>;
 
   recurrent_call(device_arena arena, Attention const& attn, typename Attention::forward_args const& args)
@@ -222,16 +220,12 @@ class recurrent_call {
   [[nodiscard]] std::size_t bytes() const noexcept { return arena_.taken(); }
 
   void run(simt::stream_t stream, char const* where) const {
-    if constexpr (before) {
-      launch_items<prepare>(stream, q_, where);
-      launch_items<prepare>(stream, k_, where);
-    }
+    q_.run(stream, where);
+    k_.run(stream, where);
     launch_items<kernel>(stream, params_, where);
   }
 
  private:
-  using prepare = prepare_kernel<map, element, exact>;
-
   template <class Args>
   recurrent_call(device_arena arena, Attention const& attn, Args const& args, int) : arena_(arena) {
     params_.map = attn.map;
@@ -239,25 +233,16 @@ class recurrent_call {
     params_.shape = shape_of(args);
     params_.v = rows_of(args.v);
     params_.out = rows_of(args.out);
-    if constexpr (before) {
-      prepared_rows<map, element, exact> q;
-      prepared_rows<map, element, exact> k;
-      q.lay_out(arena_, attn.map, role::query, args.q);
-      k.lay_out(arena_, attn.map, role::key, args.k);
-      params_.q = q.rows;
-      params_.k = k.rows;
-      q_ = q.params;
-      k_ = k.params;
-    } else {
-      params_.q = rows_of(args.q);
-      params_.k = rows_of(args.k);
-    }
+    q_.lay_out(arena_, attn.map, role::query, args.q);
+    k_.lay_out(arena_, attn.map, role::key, args.k);
+    params_.q = q_.rows;
+    params_.k = k_.rows;
   }
 
   device_arena arena_;
   typename kernel::Params params_{};
-  typename prepare::Params q_{};
-  typename prepare::Params k_{};
+  prepared_rows<map, element, operand_base::wide<real>, before> q_{};
+  prepared_rows<map, element, operand_base::wide<real>, before> k_{};
 };
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the CUDA engines have in common: step(), which does not depend on the strategy, and forward() with matrix units,
-// in the form that
-// Derived::form says.
+// in the form that Derived::form says.
 #ifndef LINATTN_CUDA_ENGINE_BASE_HPP
 #define LINATTN_CUDA_ENGINE_BASE_HPP
 
@@ -20,6 +19,9 @@ void run_in_workspace(Exec const& exec, Make&& make, Run&& run) {
   device_memory const memory(exec, make(device_arena{}).bytes());
   run(make(memory.arena()));
 }
+
+/// What a caller must supply for a call that takes `bytes` bytes, wherever the memory begins.
+constexpr std::size_t supplied_bytes(std::size_t bytes) noexcept { return bytes == 0 ? 0 : bytes + device_alignment; }
 
 /// How forward() is carried out: fused, if the map can be; else in pieces of so many tokens.
 struct forward_form {
@@ -47,8 +49,7 @@ struct cuda_step {
   template <class Attention>
   static std::size_t workspace_bytes(executor const&, Attention const& attn,
                                      typename Attention::step_args const& args) noexcept {
-    std::size_t const bytes = recurrent_call<Attention>(device_arena{}, attn, {}, args).bytes();
-    return bytes == 0 ? 0 : bytes + device_alignment;
+    return supplied_bytes(recurrent_call<Attention>(device_arena{}, attn, {}, args).bytes());
   }
 };
 
@@ -70,7 +71,7 @@ struct cuda_engine : cuda_step<Selector> {
                                      typename Attention::forward_args const& args) noexcept {
     std::size_t bytes = 0;
     choose(attn, args, [&](auto make) { bytes = make(device_arena{}).bytes(); });
-    return bytes == 0 ? 0 : bytes + device_alignment;
+    return supplied_bytes(bytes);
   }
 
  private:

@@ -7,7 +7,6 @@
 #include <linattn/cuda/engine_base.hpp>
 #include <linattn/strategy/recurrent.hpp>
 
-#include <cstdint>
 #include <cstddef>
 
 namespace linattn::inline LINATTN_ABI {
@@ -28,8 +27,7 @@ struct engine<cuda_executor<Selector>, recurrent> : detail::cuda_step<Selector> 
   template <class Attention>
   static std::size_t workspace_bytes(executor const&, Attention const& attn,
                                      typename Attention::forward_args const& args) noexcept {
-    std::size_t const bytes = detail::recurrent_call<Attention>(detail::device_arena{}, attn, args).bytes();
-    return bytes == 0 ? 0 : bytes + detail::device_alignment;
+    return detail::supplied_bytes(detail::recurrent_call<Attention>(detail::device_arena{}, attn, args).bytes());
   }
 };
 

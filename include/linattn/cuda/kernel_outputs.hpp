@@ -185,19 +185,21 @@ struct outputs_kernel {
 
   static LINATTN_DEVICE void stage_state(Shared& s, device_slot<real const> const& from, int first, int column,
                                          int value_dim, real scale) {
-    constexpr int columns = value_tile + 16;
     LINATTN_SIMT_NO_UNROLL
-    for (int i = static_cast<int>(simt::thread_idx().x); i < feature_tile * columns; i += kThreads) {
-      packed_place const at = features::place(first + i / columns);
-      int const n = i % columns;
-      real x = real(0);
-      if (at.index >= 0 && n < value_tile && column + n < value_dim) {
-        x = simt::load(from.kv + at.index * from.feature_stride + (column + n) * from.value_stride);
-      } else if (at.index >= 0 && n == value_tile && from.k_sum != nullptr) {
-        x = simt::load(from.k_sum + at.index * from.k_sum_stride);
+    for (int row = simt::warp(); row < feature_tile; row += kThreads / 32) {
+      packed_place const at = features::place(first + row);
+      real const factor = static_cast<real>(at.factor) * scale;
+      real const* const values = from.kv + (at.index >= 0 ? at.index : 0) * from.feature_stride;
+      LINATTN_SIMT_NO_UNROLL
+      for (int n = simt::lane(); n < value_tile + 16; n += 32) {
+        real x = real(0);
+        if (at.index >= 0 && n < value_tile && column + n < value_dim) {
+          x = simt::load(values + (column + n) * from.value_stride);
+        } else if (at.index >= 0 && n == value_tile && from.k_sum != nullptr) {
+          x = simt::load(from.k_sum + at.index * from.k_sum_stride);
+        }
+        simt::store(s.states.kv.row(row) + n, to_element<operand_element>(x * factor));
       }
-      simt::store(s.states.kv.row(i / columns) + n,
-                  to_element<operand_element>(x * static_cast<real>(at.factor) * scale));
     }
   }
 

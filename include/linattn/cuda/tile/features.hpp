@@ -5,8 +5,8 @@
 #define LINATTN_CUDA_TILE_FEATURES_HPP
 
 #include <linattn/core/concepts.hpp>
-#include <linattn/cuda/tile/octets.hpp>
 #include <linattn/cuda/tile/rows.hpp>
+#include <linattn/feature/rotation_octets.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <cstddef>

@@ -45,10 +45,22 @@ LINATTN_DEVICE T to_element(Real x) {
   }
 }
 
-struct bf16_operand {
-  using element = bf16;
+namespace operand_base {
+
+/// Two 16-bit numbers in a register.
+struct half {
   using real = float;
   using word = std::uint32_t;
+
+  /// The high half of `a`, then the low half of `b`: what begins one place further.
+  static LINATTN_DEVICE word straddle(word a, word b) { return (a >> 16U) | (b << 16U); }
+  static LINATTN_DEVICE word shuffle(word w, int lane) { return simt::shuffle(w, lane); }
+};
+
+}  // namespace operand_base
+
+struct bf16_operand : operand_base::half {
+  using element = bf16;
   static constexpr double unit_roundoff = 0x1p-8;
   static constexpr bool narrow_range = false;
 
@@ -56,19 +68,14 @@ struct bf16_operand {
   static LINATTN_DEVICE float low(word w) { return simt::low_bf16(w); }
   static LINATTN_DEVICE float high(word w) { return simt::high_bf16(w); }
   static LINATTN_DEVICE word multiply(word a, word b) { return simt::multiply_bf16x2(a, b); }
-  /// The high half of `a`, then the low half of `b`: what begins one place further.
-  static LINATTN_DEVICE word straddle(word a, word b) { return (a >> 16U) | (b << 16U); }
-  static LINATTN_DEVICE word shuffle(word w, int lane) { return simt::shuffle(w, lane); }
   static LINATTN_DEVICE void mma(float (&c)[4], word const (&a)[4], word b0, word b1) {
     simt::mma_m16n8k16_bf16(c, a, b0, b1);
   }
 };
 
 /// For bounded features: sums in this format are scaled (see state_scale).
-struct f16_operand {
+struct f16_operand : operand_base::half {
   using element = f16;
-  using real = float;
-  using word = std::uint32_t;
   static constexpr double unit_roundoff = 0x1p-11;
   static constexpr bool narrow_range = true;
 
@@ -76,8 +83,6 @@ struct f16_operand {
   static LINATTN_DEVICE float low(word w) { return simt::low_f16(w); }
   static LINATTN_DEVICE float high(word w) { return simt::high_f16(w); }
   static LINATTN_DEVICE word multiply(word a, word b) { return simt::multiply_f16x2(a, b); }
-  static LINATTN_DEVICE word straddle(word a, word b) { return (a >> 16U) | (b << 16U); }
-  static LINATTN_DEVICE word shuffle(word w, int lane) { return simt::shuffle(w, lane); }
   static LINATTN_DEVICE void mma(float (&c)[4], word const (&a)[4], word b0, word b1) {
     simt::mma_m16n8k16_f16(c, a, b0, b1);
   }

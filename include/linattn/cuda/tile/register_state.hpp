@@ -5,8 +5,8 @@
 #define LINATTN_CUDA_TILE_REGISTER_STATE_HPP
 
 #include <linattn/cuda/problem.hpp>
-#include <linattn/cuda/tile/octets.hpp>
 #include <linattn/cuda/tile/operand.hpp>
+#include <linattn/feature/rotation_octets.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <cstddef>

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rotation octets: the features of c0 + c1 s + c2 s^2 as matrix units like them (docs/math.md, feature orders). A row is
-// cut into blocks of 8; an octet is the 8 products x[8 a + g] x[8 b + (g + shift) % 8]. Their weights are on the key's side.
-#ifndef LINATTN_CUDA_TILE_OCTETS_HPP
-#define LINATTN_CUDA_TILE_OCTETS_HPP
+// Rotation octets: the features of c0 + c1 s + c2 s^2 as matrix units like them; state_order.hpp describes the order. A row
+// is cut into blocks of 8; an octet is the 8 products x[8 a + g] x[8 b + (g + shift) % 8]. Weights are on the key's side.
+#ifndef LINATTN_FEATURE_ROTATION_OCTETS_HPP
+#define LINATTN_FEATURE_ROTATION_OCTETS_HPP
 
 #include <linattn/core/concepts.hpp>
-#include <linattn/core/math.hpp>
-#include <linattn/simt/simt.hpp>
+#include <linattn/core/config.hpp>
 
 #include <cstdint>
 
-namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+namespace linattn::inline LINATTN_ABI::detail {
 
 enum class octet_kind : std::uint8_t { pairs, linear, constant, none };
 
@@ -39,6 +38,9 @@ struct octet_list {
   static constexpr int linear_octets = Map::c1 > 0 ? blocks : 0;
   static constexpr int octets = pair_octets + linear_octets + (Map::c0 > 0 ? 1 : 0);
 
+  /// The first octet of block a: five come for each earlier block, and eight for each pair of one with a later one.
+  LINATTN_HOST_DEVICE static constexpr int first_of(int a) { return 5 * a + 8 * (a * blocks - a * (a + 1) / 2); }
+
   /// The n-th octet: for each block a, five of a with itself, then for each b > a four from a and four from b.
   LINATTN_HOST_DEVICE static constexpr octet at(int n) {
     if (n >= octets || n < 0) {
@@ -49,9 +51,10 @@ struct octet_list {
       return n < linear_octets ? octet{octet_kind::linear, n, n, 0} : octet{octet_kind::constant, 0, 0, 0};
     }
     int a = 0;
-    for (; n >= 5 + 8 * (blocks - 1 - a); ++a) {
-      n -= 5 + 8 * (blocks - 1 - a);
+    while (n >= first_of(a + 1)) {
+      ++a;
     }
+    n -= first_of(a);
     if (n < 5) {
       return {octet_kind::pairs, a, a, n};
     }
@@ -93,6 +96,6 @@ struct octet_list {
   }
 };
 
-}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+}  // namespace linattn::inline LINATTN_ABI::detail
 
 #endif

@@ -132,7 +132,7 @@ struct tf32_operand : operand_base::wide<float> {
   }
 };
 
-/// Each operand as the sum of two tf32 numbers; the product of the two small parts is left out.
+/// Each operand as the sum of two tf32 numbers; the product of the two fine parts is left out.
 struct tf32x3_operand : operand_base::wide<float> {
   static constexpr double unit_roundoff = 0x1p-21;
 
@@ -141,26 +141,26 @@ struct tf32x3_operand : operand_base::wide<float> {
     for (int half = 0; half < 2; ++half) {
       word const& b = half == 0 ? b0 : b1;
       float const rows[4] = {a[2 * half].low, a[2 * half + 1].low, a[2 * half].high, a[2 * half + 1].high};
-      std::uint32_t big[4];
-      std::uint32_t small[4];
+      std::uint32_t coarse[4];
+      std::uint32_t fine[4];
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 4; ++i) {
-        split(rows[i], big[i], small[i]);
+        split(rows[i], coarse[i], fine[i]);
       }
-      std::uint32_t big_b[2];
-      std::uint32_t small_b[2];
-      split(b.low, big_b[0], small_b[0]);
-      split(b.high, big_b[1], small_b[1]);
-      simt::mma_m16n8k8_tf32(c, small, big_b[0], big_b[1]);
-      simt::mma_m16n8k8_tf32(c, big, small_b[0], small_b[1]);
-      simt::mma_m16n8k8_tf32(c, big, big_b[0], big_b[1]);
+      std::uint32_t coarse_b[2];
+      std::uint32_t fine_b[2];
+      split(b.low, coarse_b[0], fine_b[0]);
+      split(b.high, coarse_b[1], fine_b[1]);
+      simt::mma_m16n8k8_tf32(c, fine, coarse_b[0], coarse_b[1]);
+      simt::mma_m16n8k8_tf32(c, coarse, fine_b[0], fine_b[1]);
+      simt::mma_m16n8k8_tf32(c, coarse, coarse_b[0], coarse_b[1]);
     }
   }
 
  private:
-  static LINATTN_DEVICE void split(float x, std::uint32_t& big, std::uint32_t& small) {
-    big = simt::to_tf32(x);
-    small = simt::to_tf32(x - simt::float_from_bits(big));
+  static LINATTN_DEVICE void split(float x, std::uint32_t& coarse, std::uint32_t& fine) {
+    coarse = simt::to_tf32(x);
+    fine = simt::to_tf32(x - simt::float_from_bits(coarse));
   }
 };
 

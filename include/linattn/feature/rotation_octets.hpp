@@ -51,10 +51,10 @@ struct octet_list {
       return n < linear_octets ? octet{octet_kind::linear, n, n, 0} : octet{octet_kind::constant, 0, 0, 0};
     }
     int a = 0;
-    while (n >= first_of(a + 1)) {
+    for (int own = 5 + 8 * (blocks - 1); n >= own; own -= 8) {
+      n -= own;
       ++a;
     }
-    n -= first_of(a);
     if (n < 5) {
       return {octet_kind::pairs, a, a, n};
     }

@@ -31,8 +31,8 @@ struct gained : linattn::elementwise_map<HeadDim> {
     }
   }
   template <class T>
-  void accumulate(gradients const& to, linattn::role, int head, T const* partial) const {
-    for (int i = 0; i < HeadDim; ++i) { to.gain(head, i) += static_cast<float>(partial[i]); }
+  LINATTN_HOST_DEVICE void accumulate(gradients const& to, linattn::role, int head, int n, T sum) const {
+    to.gain(head, n) += static_cast<float>(sum);
   }
   void check(linattn::diagnostic& report, std::int64_t /*heads*/, std::int64_t /*kv_heads*/) const noexcept {
     if (!gain.present() || gain.size != HeadDim || gain.heads != 0) {

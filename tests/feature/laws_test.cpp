@@ -89,11 +89,9 @@ struct square {
     if (Flaw == flaw::prepare_backward_outside) { sums[d] = 1; }
   }
   template <Served<Real> T>
-  void accumulate(gradients const& to, role r, int head, T const* sums) const {
+  void accumulate(gradients const& to, role r, int head, int n, T sum) const {
     if (Flaw == flaw::accumulate_role && r == role::key) { return; }
-    for (int i = 0; i < d; ++i) {
-      to.gamma[(Flaw == flaw::partial_head ? 0 : head) * d + i] += static_cast<Real>(sums[i]);
-    }
+    to.gamma[(Flaw == flaw::partial_head ? 0 : head) * d + n] += static_cast<Real>(sum);
   }
   void check_gradients(gradients const&, linattn::diagnostic&, std::int64_t, std::int64_t) const noexcept {}
   void check(linattn::diagnostic& report, std::int64_t heads, std::int64_t) const noexcept {

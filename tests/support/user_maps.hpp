@@ -57,7 +57,7 @@ struct cubic {
     grad[third(n)] += g * x[first(n)] * x[second(n)];
   }
   LINATTN_HOST_DEVICE void prepare_backward(float const*, float*, linattn::role, int, float*) const {}
-  void accumulate(gradients const&, linattn::role, int, float const*) const {}
+  LINATTN_HOST_DEVICE void accumulate(gradients const&, linattn::role, int, int, float) const {}
   void check_gradients(gradients const&, linattn::diagnostic&, std::int64_t, std::int64_t) const noexcept {}
   void check(linattn::diagnostic&, std::int64_t, std::int64_t) const noexcept {}
 

@@ -69,7 +69,8 @@ concept PolynomialMap =
 ///   feature_backward(x', n, g, grad)  grad[i] += g * d feature(x', n) / d x'[i].
 ///   prepare_backward(x, grad, role, head, partial)  grad, of the prepared row, becomes the gradient of x; adds the
 ///                                     row's share of the parameters' gradients to partial[0 .. gradient_size).
-///   accumulate(gradients, role, head, partial)      adds a finished sum of partials to the user's views.
+///   accumulate(gradients, role, head, n, sum)       adds the finished sum of partial[n] to the user's views. Different n
+///                                     reach different elements: they may be added at the same time.
 template <class M>
 concept DifferentiableFeatureMap = FeatureMap<M> && std::is_trivially_copyable_v<typename M::gradients> &&
     requires(M const& map, float const* x, float* grad, float g, int n, typename M::gradients const& gradients,
@@ -78,7 +79,7 @@ concept DifferentiableFeatureMap = FeatureMap<M> && std::is_trivially_copyable_v
       { map.score_grad(g) } -> std::same_as<float>;
       { map.feature_backward(x, n, g, grad) } -> std::same_as<void>;
       { map.prepare_backward(x, grad, role::query, n, grad) } -> std::same_as<void>;
-      { map.accumulate(gradients, role::query, n, x) } -> std::same_as<void>;
+      { map.accumulate(gradients, role::query, n, n, g) } -> std::same_as<void>;
       { map.check_gradients(gradients, report, heads, heads) } noexcept -> std::same_as<void>;
     };
 

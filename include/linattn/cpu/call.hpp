@@ -273,14 +273,8 @@ void run_backward(cpu_executor const& exec, gradient_problem<Real> const& p, Map
   gradient_sink const sink{&to,
                            [](void const* self, role r, int head, double const* totals) {
                              auto const& t = *static_cast<target const*>(self);
-                             if constexpr (requires { t.map.accumulate(t.gradients, r, head, totals); }) {
-                               t.map.accumulate(t.gradients, r, head, totals);
-                             } else {  // a map that is written for float alone
-                               float narrow[static_cast<std::size_t>((std::max)(Map::gradient_size, 1))] = {};
-                               for (int i = 0; i < Map::gradient_size; ++i) {
-                                 narrow[i] = static_cast<float>(totals[i]);
-                               }
-                               t.map.accumulate(t.gradients, r, head, static_cast<float const*>(narrow));
+                             for (int n = 0; n < Map::gradient_size; ++n) {
+                               t.map.accumulate(t.gradients, r, head, n, static_cast<Real>(totals[n]));
                              }
                            },
                            sums, Map::gradient_size};

@@ -45,7 +45,7 @@ struct elementwise_map {
     grad[n] = grad[n] + g;
   }
   template <class T>
-  void accumulate(gradients const&, role, int /*head*/, T const* /*partial*/) const {}
+  LINATTN_HOST_DEVICE void accumulate(gradients const&, role, int /*head*/, int /*n*/, T /*sum*/) const {}
   void check_gradients(gradients const&, diagnostic&, std::int64_t, std::int64_t) const noexcept {}
   void check(diagnostic&, std::int64_t /*heads*/, std::int64_t /*kv_heads*/) const noexcept {}
 };

@@ -42,7 +42,7 @@ concept ServesDoubleBackward = requires(M const& map, double const* x, double* g
   { map.score_grad(g) } -> std::same_as<double>;
   { map.feature_backward(x, n, g, grad) } -> std::same_as<void>;
   { map.prepare_backward(x, grad, role::query, n, grad) } -> std::same_as<void>;
-  { map.accumulate(gradients, role::query, n, x) } -> std::same_as<void>;
+  { map.accumulate(gradients, role::query, n, n, g) } -> std::same_as<void>;
 };
 
 /// What a map can be tested in: double if all its hooks take it.

@@ -242,7 +242,10 @@ class law_checker : law_support<Map> {
           }
         }
         for (int i = 0; i < rows_of_a_call(r); ++i) {
-          map_.accumulate(views, r, Map::all_heads ? i : call, partial.data() + i * Map::gradient_size);
+          for (int n = 0; n < Map::gradient_size; ++n) {
+            Real const sum = partial[static_cast<std::size_t>(i * Map::gradient_size + n)];
+            map_.accumulate(views, r, Map::all_heads ? i : call, n, sum);
+          }
         }
       }
     }

@@ -79,7 +79,7 @@ struct polynomial {
     prepare(grad, r, head);  // linear: the same factor
   }
   template <class T>
-  void accumulate(gradients const&, role, int /*head*/, T const* /*partial*/) const {}
+  LINATTN_HOST_DEVICE void accumulate(gradients const&, role, int /*head*/, int /*n*/, T /*sum*/) const {}
   void check_gradients(gradients const&, diagnostic&, std::int64_t, std::int64_t) const noexcept {}
   void check(diagnostic& report, std::int64_t /*heads*/, std::int64_t /*kv_heads*/) const noexcept {
     detail::check_scale(report, scale);

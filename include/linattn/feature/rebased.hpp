@@ -156,18 +156,14 @@ struct rebased {
     }
   }
 
-  /// Adds finished sums to the user's views: head by head, or all heads to the one row of a rank-1 view.
+  /// Adds a finished sum to the user's views: head by head, or all heads to the one row of a rank-1 view.
   template <class T>
-  void accumulate(gradients const& grads, role r, int head, T const* partial) const {
-    auto const& to_gamma = r == role::query ? grads.gamma_q : grads.gamma_k;
-    auto const& to_beta = r == role::query ? grads.beta_q : grads.beta_k;
-    for (int i = 0; i < HeadDim; ++i) {
-      if (to_gamma.present()) {
-        to_gamma(head, i) += static_cast<Parameter>(partial[i]);
-      }
-      if (to_beta.present()) {
-        to_beta(head, i) += static_cast<Parameter>(partial[HeadDim + i]);
-      }
+  LINATTN_HOST_DEVICE void accumulate(gradients const& grads, role r, int head, int n, T sum) const {
+    auto const& gammas = r == role::query ? grads.gamma_q : grads.gamma_k;
+    auto const& betas = r == role::query ? grads.beta_q : grads.beta_k;
+    auto const& to = n < HeadDim ? gammas : betas;
+    if (to.present()) {
+      to(head, n % HeadDim) += static_cast<Parameter>(sum);
     }
   }
 

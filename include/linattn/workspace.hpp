@@ -11,8 +11,9 @@
 namespace linattn::inline LINATTN_ABI {
 
 /// Bytes of workspace that suffice for the verb whose arguments these are (forward_args, backward_args or step_args), on
-/// this executor. A pure function of the shapes, the variant and the executor's settings; nothing is read or written
-/// through the views but cu_seqlens. The arguments must be valid ones.
+/// this executor. A pure function of the shapes, the variant and the executor's settings, on CUDA also of the architecture
+/// that the current device's kernels were compiled for; nothing is read or written through the views but cu_seqlens. The
+/// arguments must be valid ones.
 template <Executor Exec, class Map, class S, class N, class E, class Args>
 [[nodiscard]] std::size_t workspace_bytes(Exec const& exec, attention<Map, S, N, E> const& attn,
                                           Args const& args) noexcept {

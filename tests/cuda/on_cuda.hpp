@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// on_cuda: the backend of verbs.hpp that runs a test's call on a cuda_executor, on copies in the device's memory; and the
-// selectors of the tests.
+// on_cuda: the backend of verbs.hpp that runs a test's call on a cuda_executor, on copies in the device's memory; and
+// the selectors of the tests.
 #ifndef LINATTN_TESTS_CUDA_ON_CUDA_HPP
 #define LINATTN_TESTS_CUDA_ON_CUDA_HPP
 
@@ -18,8 +18,15 @@ namespace linattn_test {
 
 /// Chunks and segments so short that the tests' sequences have several.
 struct small_pieces : linattn::cuda_tuning {
-  static constexpr std::int64_t chunk_tokens(int /*feature_dim*/) noexcept { return 64; }
-  static constexpr std::int64_t segment_tokens() noexcept { return 64; }
+  static constexpr std::int64_t chunk_tokens(int /*arch*/, int /*feature_dim*/) noexcept { return 64; }
+  static constexpr std::int64_t segment_tokens(int /*arch*/) noexcept { return 64; }
+};
+
+/// Long pieces up to sm_80, short ones on what is newer.
+struct pieces_by_architecture : linattn::cuda_tuning {
+  static constexpr std::int64_t chunk_tokens(int arch, int /*feature_dim*/) noexcept { return arch > 80 ? 64 : 128; }
+  static constexpr std::int64_t segment_tokens(int arch) noexcept { return arch > 80 ? 64 : 128; }
+  static constexpr double crossover_overhead(int arch) noexcept { return arch > 80 ? 0.0 : 1e3; }
 };
 
 /// The other choices of formats: three products for float, bf16 for bounded maps too.

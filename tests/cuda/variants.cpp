@@ -23,11 +23,11 @@ template <class Visit>
         recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
 }
 
-/// Small ones of different forms.
+/// Small ones of different forms: fused, in phases.
 template <class Visit>
 [[maybe_unused]] void visit_small_family(Visit&& visit) {
   visit(map_tag<maps::taylor>{}, dims<3>, sum, recipe{"taylor", preparation::scaled, {1, 1, 0.5, 0}});
-  visit(map_tag<maps::elu_plus_one>{}, dims<1>, sum,
+  visit(map_tag<maps::elu_plus_one>{}, dims<20>, sum,
         recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
 }
 

@@ -45,6 +45,7 @@ struct options {
   unsigned preempt = 0;                 // one in so many memory accesses lets another thread go on; 0: none does
   bool shadow = true;                   // keep the history of each byte: finds races and uninitialised reads
   std::size_t stack_bytes = 128 << 10;  // of a device thread
+  int architecture = 80;                // what kernels say that they are compiled for; 0: asking fails
 };
 
 /// The options of this thread's launches, also of those deep inside library code.

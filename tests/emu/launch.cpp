@@ -48,6 +48,8 @@ options& current_options() {
   return chosen;
 }
 
+int architecture() { return current_options().architecture; }
+
 stats& current_stats() {
   static thread_local stats counted;
   return counted;

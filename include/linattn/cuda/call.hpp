@@ -125,7 +125,7 @@ class forward_call {
   using outputs_pass = outputs_kernel<map, typename Attention::normalizer_type, element, operand, before>;
 
   /// Queries meet the keys of their own piece of `piece_tokens` tokens one by one; the states carry the rest.
-  forward_call(device_arena arena, Attention const& attn, args_type const& args, std::int64_t piece_tokens)
+  forward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, std::int64_t piece_tokens)
       : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena) {
     value_tiles_ = (std::max)(1, (shape_.value_dim + outputs_pass::value_tile - 1) / outputs_pass::value_tile);
     std::int64_t const whole = round_up((std::max)(shape_.time, std::int64_t{1}), outputs_pass::tokens);
@@ -135,7 +135,7 @@ class forward_call {
     sums_ = !one_piece_ || args.final_state.present();
     // Where sums begin anew must not depend on how long the rest of a packed batch is.
     bool const endless = piece_tokens == (std::numeric_limits<std::int64_t>::max)();
-    state_tokens_ = endless ? Selector::chunk_tokens(map::feature_dim) : piece_tokens;
+    state_tokens_ = endless ? Selector::chunk_tokens(arch, map::feature_dim) : piece_tokens;
     q_.lay_out(arena_, attn.map, role::query, args.q);
     k_.lay_out(arena_, attn.map, role::key, args.k);
     if (sums_) {

@@ -8,8 +8,8 @@
 #include <linattn/cuda/engine_base.hpp>
 #include <linattn/strategy/automatic.hpp>
 
-#include <cstdint>
 #include <algorithm>
+#include <cstdint>
 
 namespace linattn::inline LINATTN_ABI {
 
@@ -19,11 +19,12 @@ struct engine<cuda_executor<Selector>, automatic>
   static constexpr bool may_fuse = true;
 
   template <class Attention>
-  static detail::forward_form form(typename Attention::forward_args const& args) noexcept {
+  static detail::forward_form form(typename Attention::forward_args const& args, int arch) noexcept {
     using map = typename Attention::map_type;
-    std::int64_t const chunk = Selector::chunk_tokens(map::feature_dim);
-    std::int64_t const crossover = detail::crossover_length(
-        map::head_dim, map::feature_dim, args.v.extents[3], static_cast<int>(chunk), Selector::crossover_overhead);
+    std::int64_t const chunk = Selector::chunk_tokens(arch, map::feature_dim);
+    std::int64_t const crossover =
+        detail::crossover_length(map::head_dim, map::feature_dim, args.v.extents[3], static_cast<int>(chunk),
+                                 Selector::crossover_overhead(arch));
     // The lengths of packed sequences are not known here: those are fused.
     return {args.cu_seqlens.present() || args.q.extents[2] >= crossover,
             detail::round_up((std::max)(chunk, crossover), 64)};

@@ -61,31 +61,51 @@ struct cuda_engine : cuda_step<Selector> {
   template <class Attention>
   static void forward(executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {
     if (!is_empty(args)) {
-      choose(attn, args, [&](auto make) {
-        run_in_workspace(exec, make, [&](auto const& call) { call.run(exec.stream); });
-      });
+      int arch = 0;
+      raise_unless_ok(architecture<Attention>(arch), "forward", "asking which architecture the kernels are for");
+      choose(attn, args, arch,
+             [&](auto make) { run_in_workspace(exec, make, [&](auto const& call) { call.run(exec.stream); }); });
     }
   }
   template <class Attention>
   static std::size_t workspace_bytes(executor const&, Attention const& attn,
                                      typename Attention::forward_args const& args) noexcept {
+    int arch = 0;
+    static_cast<void>(architecture<Attention>(arch).ok());  // stays 0 without a device: see tuning/cuda.hpp
     std::size_t bytes = 0;
-    choose(attn, args, [&](auto make) { bytes = make(device_arena{}).bytes(); });
+    choose(attn, args, arch, [&](auto make) { bytes = make(device_arena{}).bytes(); });
     return supplied_bytes(bytes);
   }
 
  private:
+  template <class Attention>
+  static constexpr bool fuses() {
+    return Derived::may_fuse && FusedMap<typename Attention::map_type>;
+  }
+
+  /// Of a kernel that the call may launch: all that this translation unit launches is compiled for the same ones.
+  template <class Attention>
+  static simt::status architecture(int& arch) noexcept {
+    if constexpr (fuses<Attention>()) {
+      return simt::architecture<typename fused_call<Selector, Attention>::outputs>(arch);
+    } else {
+      return simt::architecture<typename forward_call<Selector, Attention>::outputs_pass>(arch);
+    }
+  }
+
   /// use(make): make(arena) is the call in the form that Derived::form chooses.
   template <class Attention, class Use>
-  static void choose(Attention const& attn, typename Attention::forward_args const& args, Use&& use) {
-    forward_form const form = Derived::template form<Attention>(args);
-    if constexpr (Derived::may_fuse && FusedMap<typename Attention::map_type>) {
+  static void choose(Attention const& attn, typename Attention::forward_args const& args, int arch, Use&& use) {
+    forward_form const form = Derived::template form<Attention>(args, arch);
+    if constexpr (fuses<Attention>()) {
       if (form.fused) {
-        use([&](device_arena arena) { return fused_call<Selector, Attention>(arena, attn, args); });
+        use([&](device_arena arena) { return fused_call<Selector, Attention>(arena, attn, args, arch); });
         return;
       }
     }
-    use([&](device_arena arena) { return forward_call<Selector, Attention>(arena, attn, args, form.piece_tokens); });
+    use([&](device_arena arena) {
+      return forward_call<Selector, Attention>(arena, attn, args, arch, form.piece_tokens);
+    });
   }
 };
 

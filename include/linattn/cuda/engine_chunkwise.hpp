@@ -18,8 +18,8 @@ struct engine<cuda_executor<Selector>, chunkwise<Chunk>>
   static constexpr bool may_fuse = true;
 
   template <class Attention>
-  static detail::forward_form form(typename Attention::forward_args const&) noexcept {
-    return {true, Chunk == backend_choice ? Selector::chunk_tokens(Attention::map_type::feature_dim)
+  static detail::forward_form form(typename Attention::forward_args const&, int arch) noexcept {
+    return {true, Chunk == backend_choice ? Selector::chunk_tokens(arch, Attention::map_type::feature_dim)
                                           : detail::round_up(Chunk, 64)};
   }
 };

@@ -18,7 +18,7 @@ struct engine<cuda_executor<Selector>, parallel>
   static constexpr bool may_fuse = false;
 
   template <class Attention>
-  static detail::forward_form form(typename Attention::forward_args const&) noexcept {
+  static detail::forward_form form(typename Attention::forward_args const&, int /*arch*/) noexcept {
     return {false, (std::numeric_limits<std::int64_t>::max)()};
   }
 };

@@ -27,11 +27,11 @@ class fused_call {
                               std::integral_constant<fused_work, Work>>;
   using outputs = kernel<fused_work::outputs>;
 
-  fused_call(device_arena arena, Attention const& attn, args_type const& args)
+  fused_call(device_arena arena, Attention const& attn, args_type const& args, int arch)
       : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena) {
     value_tiles_ = (std::max)(1, (shape_.value_dim + outputs::value_tile - 1) / outputs::value_tile);
     std::int64_t const whole = round_up((std::max)(shape_.time, std::int64_t{1}), outputs::chunk);
-    piece_tokens_ = (std::min)(whole, Selector::segment_tokens());
+    piece_tokens_ = (std::min)(whole, Selector::segment_tokens(arch));
     one_piece_ = piece_tokens_ >= shape_.time && shape_.causal && shape_.heads > 0;
     // In place, blocks that share a state would read what another has already replaced.
     bool const in_place = args.final_state.present() && args.initial_state.kv.data == args.final_state.kv.data &&

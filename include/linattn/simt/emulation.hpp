@@ -31,6 +31,9 @@ void* allocate(std::size_t bytes);
 void release(void* p);
 void set_zero(void* p, std::size_t bytes);
 
+/// What simt::architecture says of every kernel; 0: the query fails.
+int architecture();
+
 // --- called by device threads
 // -----------------------------------------------------------------------------------------
 extent3 thread_idx();

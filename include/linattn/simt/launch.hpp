@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// launch<Kernel>: the only place with a __global__ function, dynamic shared memory and a launch. A kernel is a struct:
+// launch<Kernel>: the only place with a __global__ function, dynamic shared memory and a launch; architecture<Kernel>:
+// what would be launched. A kernel is a struct:
 //   Params       trivially copyable, passed by value
 //   Shared       the block's shared memory
 //   kThreads, kMinBlocks                       threads of a block; blocks that an SM should hold
@@ -57,6 +58,33 @@ inline void kernel_entry(void const* params, void* shared) {
 #endif
 
 }  // namespace detail
+
+/// The architecture that the device code of `Kernel` was compiled for, of all that the program holds that which runs on
+/// the current device: 10 * major + minor of its PTX. Unchanged where CUDA refuses to say.
+/// Sync      never synchronises; legal while a stream is captured, since nothing is enqueued.
+/// Throws    nothing; the status says whether CUDA refused.
+#if defined(LINATTN_SIMT_PTX)
+template <class Kernel>
+LINATTN_SIMT_HIDDEN inline status architecture(int& arch) noexcept {
+  cudaFuncAttributes attributes{};
+  cudaError_t const refused = cudaFuncGetAttributes(&attributes, detail::kernel_entry<Kernel>);
+  if (refused != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());  // or the next call would report this one
+    return status(refused);
+  }
+  arch = attributes.ptxVersion;
+  return {};
+}
+#else
+template <class Kernel>
+LINATTN_SIMT_HIDDEN inline status architecture(int& arch) noexcept {
+  if (emu::architecture() == 0) {
+    return status("no kernel image is available for execution on the device");
+  }
+  arch = emu::architecture();
+  return {};
+}
+#endif
 
 /// Starts `Kernel` on `grid` blocks.
 /// Sync      asynchronous on the stream; never synchronises. Emulated: returns when done.

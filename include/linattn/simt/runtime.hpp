@@ -46,11 +46,17 @@ LINATTN_SIMT_HIDDEN inline status set_zero(void* p, std::size_t bytes, stream_t 
 
 using stream_t = void*;
 
-/// Emulated calls succeed or throw.
+/// Emulated calls succeed or throw, but for a query that the tests make fail.
 class [[nodiscard]] status {
  public:
-  [[nodiscard]] bool ok() const noexcept { return true; }
-  [[nodiscard]] char const* text() const noexcept { return "no error"; }
+  status() = default;
+  explicit status(char const* refusal) noexcept : refusal_(refusal) {}
+
+  [[nodiscard]] bool ok() const noexcept { return refusal_ == nullptr; }
+  [[nodiscard]] char const* text() const noexcept { return ok() ? "no error" : refusal_; }
+
+ private:
+  char const* refusal_ = nullptr;
 };
 
 inline namespace memory {

@@ -2,6 +2,7 @@
 // Bad arguments are refused on a cuda_executor before anything is launched or allocated; what is empty is legal.
 #include "emu/device_buffer.hpp"
 #include "emu/executor.hpp"
+#include "reject/good_call.hpp"
 
 #include <linattn/cuda/cuda.hpp>
 #include <linattn/feature/rebased.hpp>
@@ -24,12 +25,7 @@
 namespace linattn_test {
 namespace {
 
-constexpr int head_dim = 4;
-constexpr std::int64_t batch = 2, heads = 4, kv_heads = 2, time = 3, value_dim = 5;
 using map = linattn::taylor<head_dim>;
-template <class Strategy>
-using based = linattn::attention<map, Strategy>;
-using forward_args = based<linattn::chunkwise<>>::forward_args;
 
 /// Device memory for any of the small views in these tests, in pieces that lie far apart.
 class device_pieces {
@@ -38,7 +34,7 @@ class device_pieces {
 
  private:
   static constexpr std::size_t size = 4096;
-  device_buffer<float> memory_{std::vector<float>(size * 12, 0.25F)};
+  device_buffer<float> memory_{std::vector<float>(size * 9, 0.25F)};
 };
 
 template <class Call>
@@ -56,44 +52,17 @@ void check_refused(std::string const& beginning, Call&& call) {
 }
 
 template <class Strategy>
-struct fixture {
-  using attention = based<Strategy>;
-  using args = typename attention::forward_args;
-  using step_args = typename attention::step_args;
-
-  device_pieces memory;
+struct fixture : good_call<linattn::attention<map, Strategy>, device_pieces> {
+  using attention = linattn::attention<map, Strategy>;
   linattn::cuda_executor<> exec{};
-  attention attn{};
 
-  args good() {
-    args a{};
-    a.q = linattn::view_bthd(memory[0], batch, time, heads, head_dim);
-    a.k = linattn::view_bthd(memory[1], batch, time, kv_heads, head_dim);
-    a.v = linattn::view_bthd(memory[2], batch, time, kv_heads, value_dim);
-    a.out = linattn::view_bthd(memory[3], batch, time, heads, value_dim);
-    return a;
+  void refuse(typename attention::forward_args const& a, std::string const& beginning) {
+    check_refused("linattn::forward: " + beginning, [&] { linattn::forward(exec, this->attn, a); });
   }
-  args with_states() {
-    args a = good();
-    a.denominator = linattn::view_bth(memory[4], batch, time, heads);
-    a.initial_state = linattn::view_state<map>(memory[5], memory[6], batch, kv_heads, value_dim);
-    a.final_state = linattn::view_state<map>(memory[7], memory[8], batch, kv_heads, value_dim);
-    return a;
-  }
-  step_args good_step() {
-    return {linattn::view_bthd(memory[0], batch, 1, heads, head_dim),
-            linattn::view_bthd(memory[1], batch, 1, kv_heads, head_dim),
-            linattn::view_bthd(memory[2], batch, 1, kv_heads, value_dim),
-            linattn::view_bthd(memory[3], batch, 1, heads, value_dim)};
-  }
-  void refuse(args const& a, std::string const& beginning) {
-    check_refused("linattn::forward: " + beginning, [&] { linattn::forward(exec, attn, a); });
-  }
-  void accept(args const& a) {
-    CHECK_NOTHROW(linattn::forward(exec, attn, a));
-  }
-  void refuse_step(linattn::state_view<map> const& state, step_args const& a, std::string const& beginning) {
-    check_refused("linattn::step: " + beginning, [&] { linattn::step(exec, attn, state, a); });
+  void accept(typename attention::forward_args const& a) { CHECK_NOTHROW(linattn::forward(exec, this->attn, a)); }
+  void refuse_step(linattn::state_view<map> const& state, typename attention::step_args const& a,
+                   std::string const& beginning) {
+    check_refused("linattn::step: " + beginning, [&] { linattn::step(exec, this->attn, state, a); });
   }
 };
 
@@ -138,10 +107,10 @@ TEST_CASE_TEMPLATE("forward refuses bad arguments before any launch and accepts 
 
 TEST_CASE("step refuses bad arguments before any launch") {
   fixture<linattn::chunkwise<>> f;
-  auto const state = linattn::view_state<map>(f.memory[5], f.memory[6], batch, kv_heads, value_dim);
+  auto const state = f.state_at(5);
   CHECK_NOTHROW(linattn::step(f.exec, f.attn, state, f.good_step()));
   f.refuse_step({}, f.good_step(), "state.kv has extent 0");
-  f.refuse_step(linattn::view_state<map>(f.memory[5], f.memory[6], batch + 1, kv_heads, value_dim), f.good_step(),
+  f.refuse_step(f.state_at(5, batch + 1), f.good_step(),
                 "state.kv has 3 slots; 2 are accepted,");
   f.refuse_step(linattn::view_state<map>(f.memory[3], f.memory[6], batch, kv_heads, value_dim), f.good_step(),
                 "state.kv overlaps out;");
@@ -151,18 +120,12 @@ TEST_CASE("step refuses bad arguments before any launch") {
 }
 
 TEST_CASE("parameters of a wrong size are refused before any launch") {
-  using attention = linattn::attention<linattn::rebased<head_dim>>;
-  fixture<linattn::chunkwise<>> f;
-  attention attn{};
-  attention::forward_args a{};
-  a.q = f.good().q;
-  a.k = f.good().k;
-  a.v = f.good().v;
-  a.out = f.good().out;
-  attn.map.parameters.gamma_q = linattn::tensor_view<float, 1>{f.memory[5], {head_dim}};
-  CHECK_NOTHROW(linattn::forward(f.exec, attn, a));
-  attn.map.parameters.gamma_q = linattn::tensor_view<float, 1>{f.memory[5], {head_dim - 1}};
-  check_refused("linattn::forward: ", [&] { linattn::forward(f.exec, attn, a); });
+  good_call<linattn::attention<linattn::rebased<head_dim>>, device_pieces> f;
+  auto const forward = [&] { linattn::forward(linattn::cuda_executor<>{}, f.attn, f.good()); };
+  f.attn.map.parameters.gamma_q = linattn::tensor_view<float, 1>{f.memory[5], {head_dim}};
+  CHECK_NOTHROW(forward());
+  f.attn.map.parameters.gamma_q = linattn::tensor_view<float, 1>{f.memory[5], {head_dim - 1}};
+  check_refused("linattn::forward: ", forward);
 }
 
 /// An empty view whose strides are not 0: offsets would show.
@@ -228,14 +191,14 @@ TEST_CASE_TEMPLATE("packed sequences may all be empty, or be none", Strategy, LI
   a.v = null_view(1, kv_heads, 0, value_dim);
   a.out = null_view(1, heads, 0, value_dim);
   a.cu_seqlens = std::span<std::int32_t const>(offsets.data(), 3);
-  a.initial_state = linattn::view_state<map>(f.memory[5], f.memory[6], 2, kv_heads, value_dim);
-  a.final_state = linattn::view_state<map>(f.memory[7], f.memory[8], 2, kv_heads, value_dim);
+  a.initial_state = f.state_at(5);
+  a.final_state = f.state_at(7);
   f.memory[7][3] = -1.0F;
   f.accept(a);
   CHECK(f.memory[7][3] == f.memory[5][3]);
   a.cu_seqlens = std::span<std::int32_t const>(offsets.data(), 1);
-  a.initial_state = linattn::view_state<map>(f.memory[5], f.memory[6], 0, kv_heads, value_dim);
-  a.final_state = linattn::view_state<map>(f.memory[7], f.memory[8], 0, kv_heads, value_dim);
+  a.initial_state = f.state_at(5, 0);
+  a.final_state = f.state_at(7, 0);
   f.accept(a);
 }
 

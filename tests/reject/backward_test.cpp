@@ -9,18 +9,10 @@ namespace linattn_test {
 namespace {
 
 using args = rebased::backward_args;
-using map_type = rebased::map_type;
-constexpr std::int64_t batch = 2, heads = 4, kv_heads = 2, time = 3, value_dim = 5;
 
-struct fixture {
-  pieces memory;
-  rebased attn{};
-
+struct fixture : good_call<rebased, pieces> {
   args good() {
-    args a{};
-    a.q = linattn::view_bthd(memory[0], batch, time, heads, head_dim);
-    a.k = linattn::view_bthd(memory[1], batch, time, kv_heads, head_dim);
-    a.v = linattn::view_bthd(memory[2], batch, time, kv_heads, value_dim);
+    args a = inputs<args>(time);
     a.grad_out = linattn::view_bthd(memory[3], batch, time, heads, value_dim);
     a.grad_q = linattn::view_bthd(memory[4], batch, time, heads, head_dim);
     a.grad_k = linattn::view_bthd(memory[5], batch, time, kv_heads, head_dim);
@@ -31,13 +23,10 @@ struct fixture {
     args a = good();
     a.out = linattn::view_bthd(memory[7], batch, time, heads, value_dim);
     a.denominator = linattn::view_bth(memory[8], batch, time, heads);
-    a.initial_state = state(9);
-    a.grad_final_state = state(11);
-    a.grad_initial_state = state(13);
+    a.initial_state = state_at(9);
+    a.grad_final_state = state_at(11);
+    a.grad_initial_state = state_at(13);
     return a;
-  }
-  linattn::state_view<map_type> state(int piece) {
-    return linattn::view_state<map_type>(memory[piece], memory[piece + 1], batch, kv_heads, value_dim);
   }
   linattn::tensor_view<float, 1> row(int piece, std::int64_t size = head_dim) { return {memory[piece], {size}}; }
   linattn::tensor_view<float, 2> rows(int piece, std::int64_t count) { return {memory[piece], {count, head_dim}}; }
@@ -170,7 +159,7 @@ TEST_CASE_FIXTURE(fixture, "backward accepts interleaved slices of fused qkv and
 
 TEST_CASE_FIXTURE(fixture, "backward accepts the state's gradient in place and refuses it shifted") {
   args a = complete();
-  a.grad_initial_state = state(11);
+  a.grad_initial_state = state_at(11);
   accept(a);
   a.grad_initial_state.kv.data += 1;
   refuse(a, "grad_initial_state overlaps grad_final_state;");

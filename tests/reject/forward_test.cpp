@@ -9,27 +9,8 @@ namespace linattn_test {
 namespace {
 
 using args = based::forward_args;
-constexpr std::int64_t batch = 2, heads = 4, kv_heads = 2, time = 3, value_dim = 5;
 
-struct fixture {
-  pieces memory;
-  based attn{};
-
-  args good() {
-    args a{};
-    a.q = linattn::view_bthd(memory[0], batch, time, heads, head_dim);
-    a.k = linattn::view_bthd(memory[1], batch, time, kv_heads, head_dim);
-    a.v = linattn::view_bthd(memory[2], batch, time, kv_heads, value_dim);
-    a.out = linattn::view_bthd(memory[3], batch, time, heads, value_dim);
-    return a;
-  }
-  args with_states() {
-    args a = good();
-    a.denominator = linattn::view_bth(memory[4], batch, time, heads);
-    a.initial_state = linattn::view_state<based::map_type>(memory[5], memory[6], batch, kv_heads, value_dim);
-    a.final_state = linattn::view_state<based::map_type>(memory[7], memory[8], batch, kv_heads, value_dim);
-    return a;
-  }
+struct fixture : good_call<based, pieces> {
   void refuse(args const& a, std::string const& beginning) {
     check_refused(linattn::validate(attn, a), "linattn::forward: " + beginning,
                   [&](auto exec) { linattn::forward(exec, attn, a); });
@@ -248,7 +229,7 @@ TEST_CASE_FIXTURE(fixture, "forward refuses states of a wrong shape, and too man
 
 TEST_CASE_FIXTURE(fixture, "forward accepts a state in place and refuses one that is shifted") {
   args a = with_states();
-  auto const state = linattn::view_state<based::map_type>(memory[5], memory[6], batch, kv_heads, value_dim);
+  auto const state = state_at(5);
   a.initial_state = state;
   a.final_state = state;
   accept(a);
@@ -264,7 +245,7 @@ TEST_CASE_FIXTURE(fixture, "forward accepts a state in place and refuses one tha
 TEST_CASE_FIXTURE(fixture, "forward refuses slots that are missing, out of range or shared by two outputs") {
   std::vector<std::int32_t> slots{3, 0};
   auto const pool = [&](int piece) {
-    auto state = linattn::view_state<based::map_type>(memory[piece], memory[piece + 1], 4, kv_heads, value_dim);
+    auto state = state_at(piece, 4);
     state.slots = slots;
     return state;
   };
@@ -308,7 +289,7 @@ TEST_CASE_FIXTURE(fixture, "forward refuses packed offsets in a batch, and offse
   verb_refuses(a, "cu_seqlens is empty;");
   offsets = {0, 1, 3};
   a.cu_seqlens = std::span<std::int32_t const>(offsets);
-  a.final_state = linattn::view_state<based::map_type>(memory[7], memory[8], 1, kv_heads, value_dim);
+  a.final_state = state_at(7, 1);
   refuse(a, "final_state.kv has 1 slots; 2 are accepted, one a sequence;");
 }
 

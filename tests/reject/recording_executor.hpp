@@ -4,6 +4,8 @@
 #ifndef LINATTN_TESTS_REJECT_RECORDING_EXECUTOR_HPP
 #define LINATTN_TESTS_REJECT_RECORDING_EXECUTOR_HPP
 
+#include "good_call.hpp"
+
 #include <linattn/backward.hpp>
 #include <linattn/feature/rebased.hpp>
 #include <linattn/feature/taylor.hpp>
@@ -39,7 +41,6 @@ struct linattn::engine<linattn_test::recording_executor, S> {
 
 namespace linattn_test {
 
-constexpr int head_dim = 4;
 using based = linattn::attention<linattn::taylor<head_dim>>;
 using rebased = linattn::attention<linattn::rebased<head_dim>>;
 constexpr std::int64_t features = based::map_type::feature_dim;

@@ -9,22 +9,10 @@ namespace linattn_test {
 namespace {
 
 using args = based::step_args;
-constexpr std::int64_t batch = 2, heads = 4, kv_heads = 2, value_dim = 5;
 
-struct fixture {
-  pieces memory;
-  based attn{};
-  linattn::state_view<based::map_type> state =
-      linattn::view_state<based::map_type>(memory[5], memory[6], batch, kv_heads, value_dim);
+struct fixture : good_call<based, pieces> {
+  linattn::state_view<based::map_type> state = state_at(5);
 
-  args good() {
-    args a{};
-    a.q = linattn::view_bthd(memory[0], batch, 1, heads, head_dim);
-    a.k = linattn::view_bthd(memory[1], batch, 1, kv_heads, head_dim);
-    a.v = linattn::view_bthd(memory[2], batch, 1, kv_heads, value_dim);
-    a.out = linattn::view_bthd(memory[3], batch, 1, heads, value_dim);
-    return a;
-  }
   void refuse(args const& a, std::string const& beginning) {
     check_refused(linattn::validate(attn, state, a), "linattn::step: " + beginning,
                   [&](auto exec) { linattn::step(exec, attn, state, a); });
@@ -35,15 +23,15 @@ struct fixture {
 };
 
 TEST_CASE_FIXTURE(fixture, "step accepts one token of every row, and no row at all") {
-  accept(good());
-  args a = good();
+  accept(good_step());
+  args a = good_step();
   a.q.extents[0] = a.k.extents[0] = a.v.extents[0] = a.out.extents[0] = 0;
-  state = linattn::view_state<based::map_type>(memory[5], memory[6], 0, kv_heads, value_dim);
+  state = state_at(5, 0);
   accept(a);
 }
 
 TEST_CASE_FIXTURE(fixture, "step refuses more or less than one token") {
-  args a = good();
+  args a = good_step();
   a.q = linattn::view_bthd(memory[0], batch, 2, heads, head_dim);
   a.k = linattn::view_bthd(memory[1], batch, 2, kv_heads, head_dim);
   a.v = linattn::view_bthd(memory[2], batch, 2, kv_heads, value_dim);
@@ -53,42 +41,42 @@ TEST_CASE_FIXTURE(fixture, "step refuses more or less than one token") {
 
 TEST_CASE_FIXTURE(fixture, "step refuses an absent state and one of a wrong shape") {
   state = {};
-  refuse(good(), "state.kv has extent 0");
-  state = linattn::view_state<based::map_type>(memory[5], memory[6], batch + 1, kv_heads, value_dim);
-  refuse(good(), "state.kv has 3 slots; 2 are accepted,");
+  refuse(good_step(), "state.kv has extent 0");
+  state = state_at(5, batch + 1);
+  refuse(good_step(), "state.kv has 3 slots; 2 are accepted,");
   state = linattn::view_state<based::map_type>(memory[5], memory[6], batch, 1, value_dim);
-  refuse(good(), "state.kv has extent 1 in dimension 1");
+  refuse(good_step(), "state.kv has extent 1 in dimension 1");
   state = linattn::view_state<based::map_type>(memory[5], memory[5] + 3, batch, kv_heads, value_dim);
-  refuse(good(), "state.kv overlaps state.k_sum;");
+  refuse(good_step(), "state.kv overlaps state.k_sum;");
   state = linattn::view_state<based::map_type>(memory[3], memory[6], batch, kv_heads, value_dim);
-  refuse(good(), "state.kv overlaps out;");
+  refuse(good_step(), "state.kv overlaps out;");
 }
 
 TEST_CASE_FIXTURE(fixture, "step refuses slots that are out of range or owned twice") {
   std::vector<std::int32_t> slots{6, 2};
   state = linattn::view_state<based::map_type>(memory[5], memory[8], 7, kv_heads, value_dim);
   state.slots = slots;
-  accept(good());
+  accept(good_step());
   slots = {7, 2};
   check_verb_refuses("linattn::step: slot index 7 of row 0; slots 0 to 6 are there;",
-                     [&](auto exec) { linattn::step(exec, attn, state, good()); });
+                     [&](auto exec) { linattn::step(exec, attn, state, good_step()); });
   slots = {2, 2};
   check_verb_refuses("linattn::step: rows 0 and 1 both own slot 2;",
-                     [&](auto exec) { linattn::step(exec, attn, state, good()); });
+                     [&](auto exec) { linattn::step(exec, attn, state, good_step()); });
 }
 
 TEST_CASE_FIXTURE(fixture, "step refuses what forward refuses of q, k, v and out") {
-  args a = good();
+  args a = good_step();
   a.k.extents[0] = 1;
   refuse(a, "k has extent 1 in dimension 0");
-  a = good();
+  a = good_step();
   a.out.data = memory[0];
   refuse(a, "out overlaps q;");
-  a = good();
+  a = good_step();
   a.v.data = nullptr;
   refuse(a, "v is null,");
   attn.normalizer.eps = -1;
-  refuse(good(), "the normalizer's eps is negative or not finite;");
+  refuse(good_step(), "the normalizer's eps is negative or not finite;");
 }
 
 TEST_CASE("host_state refuses negative and overflowing sizes before it allocates") {

@@ -37,7 +37,7 @@ struct precise_pieces : small_pieces {
 
 template <class Selector>
 struct on_cuda {
-  static constexpr bool has_backward = false;
+  static constexpr bool has_backward = true;
   static constexpr bool every_strategy = true;  // they share their kernels
 
   /// A workspace in the call is the device's.
@@ -54,6 +54,9 @@ struct on_cuda {
   /// Steps and the recurrent form multiply numbers as they are.
   template <class Attention>
   static constexpr double operand(verb_kind kind) {
+    if (kind == verb_kind::backward) {
+      return linattn::detail::gradient_operand_of<Selector, typename Attention::element_type>::unit_roundoff;
+    }
     if (kind == verb_kind::step || std::same_as<typename Attention::strategy_type, linattn::recurrent>) {
       return 0;
     }

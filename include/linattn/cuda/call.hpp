@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A verb's call as a row of launches: which kernels, on which memory, in which order. The same code lays out the workspace
-// when it is only counted.
+// A verb's call as a row of launches: which kernels, on which memory, in which order. The same code lays out the
+// workspace when it is only counted.
 #ifndef LINATTN_CUDA_CALL_HPP
 #define LINATTN_CUDA_CALL_HPP
 
@@ -97,18 +97,19 @@ struct prepared_rows {
   }
 };
 
-/// From the sums of pieces to what goes before each piece, or to the whole, and to the final state.
+/// From the sums of pieces to what goes before or after each piece, or to the whole if queries see everything; and to
+/// the state at the other end.
 template <class Real>
 void run_scan_of(simt::stream_t stream, device_shape const& shape, device_states<Real> const& pieces,
                  device_states<Real const> const& initial, device_states<Real> const& final, std::int64_t piece_tokens,
-                 int features, char const* where) {
+                 int features, scan_result causal_result, char const* where) {
   using kernel = scan_kernel<Real>;
   std::int64_t const numbers = kernel::numbers_of(shape, features);
-  launch_items<kernel>(stream,
-                       {shape, pieces, initial, final, piece_tokens, features,
-                        shape.causal ? scan_result::before_piece : scan_result::whole,
-                        static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
-                       where);
+  launch_items<kernel>(
+      stream,
+      {shape, pieces, initial, final, piece_tokens, features, shape.causal ? causal_result : scan_result::whole,
+       static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
+      where);
 }
 
 /// forward() with matrix units: the parallel form, or pieces of a sequence with states between them.
@@ -133,9 +134,7 @@ class forward_call {
     output_tokens_ = one_piece_ ? whole : piece_tokens;
     // One piece and no final state: nobody asks for sums. Else long sequences are summed in pieces all the same.
     sums_ = !one_piece_ || args.final_state.present();
-    // Where sums begin anew must not depend on how long the rest of a packed batch is.
-    bool const endless = piece_tokens == (std::numeric_limits<std::int64_t>::max)();
-    state_tokens_ = endless ? Selector::chunk_tokens(arch, map::feature_dim) : piece_tokens;
+    state_tokens_ = state_tokens(arch, piece_tokens);
     q_.lay_out(arena_, attn.map, role::query, args.q);
     k_.lay_out(arena_, attn.map, role::key, args.k);
     if (sums_) {
@@ -144,6 +143,12 @@ class forward_call {
   }
 
   [[nodiscard]] std::size_t bytes() const noexcept { return arena_.taken(); }
+
+  /// Where sums begin anew must not depend on how long the rest of a packed batch is.
+  static std::int64_t state_tokens(int arch, std::int64_t piece_tokens) noexcept {
+    bool const endless = piece_tokens == (std::numeric_limits<std::int64_t>::max)();
+    return endless ? Selector::chunk_tokens(arch, map::feature_dim) : piece_tokens;
+  }
 
   void run(simt::stream_t stream) const {
     constexpr char const* where = "forward";
@@ -157,7 +162,7 @@ class forward_call {
       launch_items<states_pass>(
           stream, {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, state_tokens_, value_tiles_, 0}, where);
       run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state), state_tokens_,
-                  map::feature_dim, where);
+                  map::feature_dim, scan_result::before_piece, where);
     }
     if (!one_piece_) {
       run_outputs(stream, read_only(pieces_), false,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the CUDA engines have in common: step(), which does not depend on the strategy, and forward() with matrix units,
-// in the form that Derived::form says.
+// What the CUDA engines have in common: step(), which does not depend on the strategy, backward(), and forward() with
+// matrix units, in the form that Derived::form says.
 #ifndef LINATTN_CUDA_ENGINE_BASE_HPP
 #define LINATTN_CUDA_ENGINE_BASE_HPP
 
+#include <linattn/cuda/backward_call.hpp>
 #include <linattn/cuda/call.hpp>
 #include <linattn/cuda/executor.hpp>
 #include <linattn/cuda/fused_call.hpp>
@@ -22,6 +23,8 @@ void run_in_workspace(Exec const& exec, Make&& make, Run&& run) {
 
 /// What a caller must supply for a call that takes `bytes` bytes, wherever the memory begins.
 constexpr std::size_t supplied_bytes(std::size_t bytes) noexcept { return bytes == 0 ? 0 : bytes + device_alignment; }
+
+inline constexpr char const* asking_for_architecture = "asking which architecture the kernels are for";
 
 /// How forward() is carried out: fused, if the map can be; else in pieces of so many tokens.
 struct forward_form {
@@ -53,16 +56,59 @@ struct cuda_step {
   }
 };
 
+/// backward() in pieces as long as those of Derived::form.
 template <class Selector, class Derived>
-struct cuda_engine : cuda_step<Selector> {
+struct cuda_backward : cuda_step<Selector> {
   using executor = cuda_executor<Selector>;
   using cuda_step<Selector>::workspace_bytes;
+
+  template <class Attention>
+  static void backward(executor const& exec, Attention const& attn, typename Attention::backward_args const& args) {
+    bool const rows = args.grad_q.size() != 0 || args.grad_k.size() != 0 || args.grad_v.size() != 0;
+    if (rows || args.grad_initial_state.present()) {
+      int arch = 0;
+      raise_unless_ok(architecture<Attention>(arch), "backward", asking_for_architecture);
+      run_in_workspace(
+          exec, [&](device_arena arena) { return call(arena, attn, args, arch); },
+          [&](auto const& laid_out) { laid_out.run(exec.stream); });
+    }
+  }
+  template <class Attention>
+  static std::size_t workspace_bytes(executor const&, Attention const& attn,
+                                     typename Attention::backward_args const& args) noexcept {
+    int arch = 0;
+    static_cast<void>(architecture<Attention>(arch).ok());  // as for forward()
+    return supplied_bytes(call(device_arena{}, attn, args, arch).bytes());
+  }
+
+ private:
+  template <class Attention>
+  static simt::status architecture(int& arch) noexcept {
+    return simt::architecture<typename backward_call<Selector, Attention>::template row_grads<false>>(arch);
+  }
+  template <class Attention>
+  static backward_call<Selector, Attention> call(device_arena arena, Attention const& attn,
+                                                 typename Attention::backward_args const& args, int arch) {
+    typename Attention::forward_args same{};
+    same.q = args.q;
+    same.k = args.k;
+    same.v = args.v;
+    same.causal = args.causal;
+    same.cu_seqlens = args.cu_seqlens;
+    return {arena, attn, args, arch, Derived::template form<Attention>(same, arch).piece_tokens};
+  }
+};
+
+template <class Selector, class Derived>
+struct cuda_engine : cuda_backward<Selector, Derived> {
+  using executor = cuda_executor<Selector>;
+  using cuda_backward<Selector, Derived>::workspace_bytes;
 
   template <class Attention>
   static void forward(executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {
     if (!is_empty(args)) {
       int arch = 0;
-      raise_unless_ok(architecture<Attention>(arch), "forward", "asking which architecture the kernels are for");
+      raise_unless_ok(architecture<Attention>(arch), "forward", asking_for_architecture);
       choose(attn, args, arch,
              [&](auto make) { run_in_workspace(exec, make, [&](auto const& call) { call.run(exec.stream); }); });
     }

@@ -12,9 +12,16 @@
 namespace linattn::inline LINATTN_ABI {
 
 template <class Selector>
-struct engine<cuda_executor<Selector>, recurrent> : detail::cuda_step<Selector> {
+struct engine<cuda_executor<Selector>, recurrent>
+    : detail::cuda_backward<Selector, engine<cuda_executor<Selector>, recurrent>> {
   using executor = cuda_executor<Selector>;
-  using detail::cuda_step<Selector>::workspace_bytes;
+  using detail::cuda_backward<Selector, engine>::workspace_bytes;
+
+  /// Of backward(), which takes pieces like the chunkwise engine's.
+  template <class Attention>
+  static detail::forward_form form(typename Attention::forward_args const&, int arch) noexcept {
+    return {false, Selector::chunk_tokens(arch, Attention::map_type::feature_dim)};
+  }
 
   template <class Attention>
   static void forward(executor const& exec, Attention const& attn, typename Attention::forward_args const& args) {

@@ -77,7 +77,7 @@ class fused_call {
 
   void scan(simt::stream_t stream, device_states<real const> const& initial) const {
     run_scan_of(stream, shape_, pieces_, initial, states_of(args_.final_state), piece_tokens_, map::feature_dim,
-                "forward");
+                scan_result::before_piece, "forward");
   }
 
   Attention attn_;

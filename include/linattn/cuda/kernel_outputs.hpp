@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Outputs of a tile of queries: the part that a state holds, then the pairs with keys, weighed and summed without ever
-// being stored; normalised and rounded once. The parallel form is this kernel with one piece a sequence; the chunkwise form
-// in phases is this kernel behind states_kernel and scan_kernel.
+// being stored; normalised and rounded once. The parallel form is this kernel with one piece a sequence; the chunkwise
+// form in phases is this kernel behind states_kernel and scan_kernel. The gradient of the values is its mirror image:
+// "queries" are keys, "keys" are the queries after them, of all heads that read the key head, and their values are G.
 #ifndef LINATTN_CUDA_KERNEL_OUTPUTS_HPP
 #define LINATTN_CUDA_KERNEL_OUTPUTS_HPP
 
@@ -15,20 +16,15 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
-/// Which keys a query meets one by one; the rest is in the state.
-enum class pairs_with : std::uint8_t {
-  piece_up_to_query,  // causal
-  sequence,           // not causal, parallel
-  nothing             // not causal, chunkwise: the state holds the whole sequence
-};
-
-/// Prepared: q and k hold rows that prepare_kernel wrote, in the operand format.
-template <class Map, class Norm, class Element, class Operand, bool Prepared>
+/// Prepared: q and k hold rows that prepare_kernel wrote, in the operand format. Mirrored: q holds the keys' rows, k
+/// the queries', v their G (kernel_scaled_grads.hpp), and out is the gradient of the values.
+template <class Map, class Norm, class Element, class Operand, bool Prepared, bool Mirrored = false>
 struct outputs_kernel {
   using real = typename Operand::real;
   using word = typename Operand::word;
   using operand_element = typename Operand::element;
   using row_element = std::conditional_t<Prepared, operand_element, Element>;
+  using value_element = std::conditional_t<Mirrored, operand_element, Element>;
   using features = features_of<Map, Operand>;
   static constexpr char const* name = "launching outputs_kernel";
   static constexpr int kThreads = 128;
@@ -44,12 +40,12 @@ struct outputs_kernel {
     device_shape shape;
     device_rows<row_element const> q;
     device_rows<row_element const> k;
-    device_rows<Element const> v;
+    device_rows<value_element const> v;
     device_rows<Element> out;
-    device_rows<real> denominator;       // data may be null
-    device_states<real const> states;    // what went before each piece, or absent
-    std::int64_t piece_tokens;           // a multiple of `tokens`, or at least the longest sequence
-    bool state_a_sequence;               // states are numbered by sequence, not by piece
+    device_rows<real> denominator;     // data may be null
+    device_states<real const> states;  // what went before each piece, or absent
+    std::int64_t piece_tokens;         // a multiple of `tokens`, or at least the longest sequence
+    bool state_a_sequence;             // states are numbered by sequence, not by piece
     pairs_with pairs;
     int value_tiles;
     std::int64_t first_item;
@@ -70,21 +66,19 @@ struct outputs_kernel {
     };
   };
 
-  static std::int64_t items(Params const& p) {
-    return p.shape.pieces(tokens) * p.shape.heads * p.value_tiles;
-  }
+  static std::int64_t items(Params const& p) { return p.shape.pieces(tokens) * heads_of(p) * p.value_tiles; }
 
   static LINATTN_DEVICE void run(Params const& p, Shared& s) {
     work_item item(p.first_item + static_cast<std::int64_t>(simt::block_idx().x));
     int const column = item.digit(p.value_tiles) * value_tile;
-    int const head = item.digit(p.shape.heads);
+    int const head = item.digit(heads_of(p));
     device_piece const tile = p.shape.piece(item.rest(), tokens);
     if (tile.begin >= tile.end) {
       return;  // all of the block
     }
     device_sequence const& sequence = tile.sequence;
     std::int64_t const piece = p.pairs == pairs_with::nothing ? 0 : (tile.begin - sequence.begin) / p.piece_tokens;
-    int const kv_head = p.shape.kv_head_of(head);
+    int const kv_head = Mirrored ? head : p.shape.kv_head_of(head);
 
     stage_queries(p, s, sequence.batch, head, tile.begin, tile.size());
     accumulators sums{};
@@ -95,28 +89,35 @@ struct outputs_kernel {
                 state_scale<Operand>(sequence.end - sequence.begin));
     }
     bool const causal = p.pairs == pairs_with::piece_up_to_query;
-    std::int64_t const first = causal ? sequence.begin + piece * p.piece_tokens : sequence.begin;
-    std::int64_t const last = p.pairs == pairs_with::nothing ? first : (causal ? tile.end : sequence.end);
+    token_span const keys = partners<Mirrored>(tile, p.pairs, piece, p.piece_tokens);
+    int const members = Mirrored ? p.shape.group() : 1;
     LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t begin = first; begin < last; begin += tokens) {
-      int const count = last - begin < tokens ? static_cast<int>(last - begin) : tokens;
-      simt::block_sync();  // the tiles of the last step have been read
-      stage_keys(p, s, sequence.batch, kv_head, begin, count, column);
-      simt::block_sync();
-      add_pairs(sums, p, s, count, causal ? static_cast<int>(tile.begin - begin) : tokens);
+    for (int member = 0; member < members; ++member) {
+      int const key_head = Mirrored ? p.shape.query_head(head, member) : kv_head;
+      LINATTN_SIMT_NO_UNROLL
+      for (std::int64_t begin = keys.begin; begin < keys.end; begin += tokens) {
+        int const count = keys.end - begin < tokens ? static_cast<int>(keys.end - begin) : tokens;
+        simt::block_sync();  // the tiles of the last step have been read
+        stage_keys(p, s, sequence.batch, key_head, begin, count, column);
+        simt::block_sync();
+        add_pairs(sums, p, s, count, causal ? static_cast<int>(tile.begin - begin) : (Mirrored ? -tokens : tokens));
+      }
     }
     write(p, sums, sequence.batch, head, tile, column);
   }
 
  private:
-  /// Of this warp's 16 queries: row g (c[2], c[3]: g + 8), values 8 n + 2 t, + 1. The denominators are this lane's share.
+  static LINATTN_HOST_DEVICE int heads_of(Params const& p) { return Mirrored ? p.shape.kv_heads : p.shape.heads; }
+
+  /// Of this warp's 16 queries: row g (c[2], c[3]: g + 8), values 8 n + 2 t, + 1. The denominators are this lane's
+  /// share.
   struct accumulators {
     real out[8][4];
     real den[2];
   };
 
-  static LINATTN_DEVICE void stage_queries(Params const& p, Shared& s, std::int64_t batch, int head,
-                                           std::int64_t begin, int count) {
+  static LINATTN_DEVICE void stage_queries(Params const& p, Shared& s, std::int64_t batch, int head, std::int64_t begin,
+                                           int count) {
     row_element const* const rows = p.q.row(batch, head, begin);
     if constexpr (Prepared) {
       stage_prepared_rows<kThreads>(s.q.rounded, rows, p.q.time_stride, count);
@@ -132,8 +133,8 @@ struct outputs_kernel {
     }
   }
 
-  static LINATTN_DEVICE void stage_keys(Params const& p, Shared& s, std::int64_t batch, int kv_head,
-                                        std::int64_t begin, int count, int column) {
+  static LINATTN_DEVICE void stage_keys(Params const& p, Shared& s, std::int64_t batch, int kv_head, std::int64_t begin,
+                                        int count, int column) {
     row_element const* const rows = p.k.row(batch, kv_head, begin);
     if constexpr (Prepared) {
       stage_prepared_rows<kThreads>(s.keys.k, rows, p.k.time_stride, count);
@@ -150,14 +151,14 @@ struct outputs_kernel {
   }
 
   /// out += phi(Q) S, den += phi(Q) z, a stretch of features after the other.
-  static LINATTN_DEVICE void add_state(accumulators& sums, Params const& p, Shared& s, device_slot<real const> const& from,
-                                       int column, int count, real scale) {
+  static LINATTN_DEVICE void add_state(accumulators& sums, Params const& p, Shared& s,
+                                       device_slot<real const> const& from, int column, int count, real scale) {
     real den[4] = {};
     LINATTN_SIMT_NO_UNROLL
     for (int first = 0; first < features::count; first += feature_tile) {
       simt::block_sync();
       features::template fill<kThreads>(s.states.phi, s.q, p.map, first, count, role::query);
-      stage_state(s, from, first, column, p.shape.value_dim, scale);
+      stage_state<kThreads, features, value_tile>(s.states.kv, from, first, column, p.shape.value_dim, scale);
       simt::block_sync();
       LINATTN_SIMT_UNROLL
       for (int f = 0; f < feature_tile; f += 16) {
@@ -181,26 +182,6 @@ struct outputs_kernel {
     }
     sums.den[0] += den[0] * unscale;  // column 0 of the product is a lane's with t == 0; the others hold zeros
     sums.den[1] += den[2] * unscale;
-  }
-
-  static LINATTN_DEVICE void stage_state(Shared& s, device_slot<real const> const& from, int first, int column,
-                                         int value_dim, real scale) {
-    LINATTN_SIMT_NO_UNROLL
-    for (int row = simt::warp(); row < feature_tile; row += kThreads / 32) {
-      packed_place const at = features::place(first + row);
-      real const factor = static_cast<real>(at.factor) * scale;
-      real const* const values = from.kv + (at.index >= 0 ? at.index : 0) * from.feature_stride;
-      LINATTN_SIMT_NO_UNROLL
-      for (int n = simt::lane(); n < value_tile + 16; n += 32) {
-        real x = real(0);
-        if (at.index >= 0 && n < value_tile && column + n < value_dim) {
-          x = simt::load(values + (column + n) * from.value_stride);
-        } else if (at.index >= 0 && n == value_tile && from.k_sum != nullptr) {
-          x = simt::load(from.k_sum + at.index * from.k_sum_stride);
-        }
-        simt::store(s.states.kv.row(row) + n, to_element<operand_element>(x * factor));
-      }
-    }
   }
 
   /// The keys of a step: scores, weights (zero beyond `count` and, causally, after the query), their sums, and
@@ -227,7 +208,8 @@ struct outputs_kernel {
       int const e = i % 4;
       int const key = i / 4 * 8 + 2 * t + e % 2;
       real& w = scores[i / 4][e];
-      w = key < count && key <= last[e / 2] ? p.map.score(w) : real(0);
+      bool const sees = Mirrored ? key >= last[e / 2] : key <= last[e / 2];
+      w = key < count && sees ? p.map.score(w) : real(0);
       sums.den[e / 2] += w;
     }
     LINATTN_SIMT_UNROLL

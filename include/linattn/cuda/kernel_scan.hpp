@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// From the sums of each piece to what a piece's queries need: the sum of all earlier pieces and the initial state, in their
-// order; and to the final state. A thread follows one number of a state from piece to piece.
+// From the sums of each piece to what a piece's queries need: the sum of all earlier pieces and the initial state, in
+// their order; and to the final state. Gradients run the other way: `initial` then comes after the last piece. A thread
+// follows one number of a state from piece to piece.
 #ifndef LINATTN_CUDA_KERNEL_SCAN_HPP
 #define LINATTN_CUDA_KERNEL_SCAN_HPP
 
@@ -13,6 +14,7 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 enum class scan_result : std::uint8_t {
   before_piece,  // each piece gets the sum of what went before it
+  after_piece,   // the mirror image: the sum of what comes after it
   whole          // the sequence's first piece gets the sum of all: queries that see everything
 };
 
@@ -25,9 +27,9 @@ struct scan_kernel {
 
   struct Params {
     device_shape shape;
-    device_states<Real> pieces;             // in: sums of pieces; out: as `result` says
-    device_states<Real const> initial;      // may be absent
-    device_states<Real> final;              // may be absent; may be the initial state's own memory
+    device_states<Real> pieces;         // in: sums of pieces; out: as `result` says
+    device_states<Real const> initial;  // may be absent
+    device_states<Real> final;          // may be absent; may be the initial state's own memory
     std::int64_t piece_tokens;
     int feature_dim;
     scan_result result;
@@ -67,7 +69,8 @@ struct scan_kernel {
       }
       LINATTN_SIMT_NO_UNROLL
       for (std::int64_t piece = 0; piece < pieces; ++piece) {
-        Real* const own = at.in(p.pieces.at(first + piece, head));
+        std::int64_t const n_th = p.result == scan_result::after_piece ? pieces - 1 - piece : piece;
+        Real* const own = at.in(p.pieces.at(first + n_th, head));
         if (own != nullptr) {
           Real const before = sum;
           sum += simt::load(own);

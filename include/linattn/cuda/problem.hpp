@@ -107,8 +107,8 @@ struct device_piece {
   [[nodiscard]] LINATTN_DEVICE int size() const { return static_cast<int>(end - begin); }
 };
 
-/// Sizes and masks of a call, and its sequences cut into pieces. The lengths of packed sequences are known on the device
-/// only: pieces are numbered so that no host needs them, and some numbers have no tokens.
+/// Sizes and masks of a call, and its sequences cut into pieces. The lengths of packed sequences are known on the
+/// device only: pieces are numbered so that no host needs them, and some numbers have no tokens.
 struct device_shape {
   std::int64_t batch = 0;
   std::int64_t time = 0;
@@ -170,6 +170,37 @@ struct device_shape {
     return tokens > 0 ? (tokens + size - 1) / size : 1;
   }
 };
+
+/// Which keys a query meets one by one; the rest is in the state.
+enum class pairs_with : std::uint8_t {
+  piece_up_to_query,  // causal
+  sequence,           // not causal, parallel
+  nothing             // not causal, chunkwise: the state holds the whole sequence
+};
+
+struct token_span {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+
+/// The tokens whose pairs with those of a tile count; the tile lies in piece number `piece` of its sequence. Mirrored:
+/// the tile holds keys, and the tokens are queries.
+template <bool Mirrored>
+LINATTN_DEVICE token_span partners(device_piece const& tile, pairs_with pairs, std::int64_t piece,
+                                   std::int64_t piece_tokens) {
+  device_sequence const& sequence = tile.sequence;
+  if (pairs == pairs_with::nothing) {
+    return {};
+  }
+  if (pairs == pairs_with::sequence) {
+    return {sequence.begin, sequence.end};
+  }
+  std::int64_t const begin = sequence.begin + piece * piece_tokens;
+  if constexpr (Mirrored) {
+    return {tile.begin, sequence.end - begin > piece_tokens ? begin + piece_tokens : sequence.end};
+  }
+  return {begin, tile.end};
+}
 
 template <class Args>
 device_shape shape_of(Args const& args) noexcept {

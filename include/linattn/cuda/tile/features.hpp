@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Features of the rows of a shared tile, written to another shared tile, a stretch of them at a time. Polynomial maps are
-// expanded in rotation octets from the rounded rows; any other map through its `feature` hook from the exact ones.
+// Features of the rows of a shared tile, written to another shared tile, a stretch of them at a time. Polynomial maps
+// are expanded in rotation octets from the rounded rows; any other map through its `feature` hook from the exact ones.
 #ifndef LINATTN_CUDA_TILE_FEATURES_HPP
 #define LINATTN_CUDA_TILE_FEATURES_HPP
 
@@ -119,6 +119,29 @@ struct features_choice<Map, Operand> {
 };
 template <class Map, class Operand>
 using features_of = typename features_choice<Map, Operand>::type;
+
+/// Rows [first, first + Tile::rows) of a state in the order of Features, columns [column, column + ValueTile) of it,
+/// times `scale`; in a wider tile, column ValueTile holds k_sum. Zero where the state has nothing.
+template <int Threads, class Features, int ValueTile, class Tile, class Real>
+LINATTN_DEVICE void stage_state(Tile& tile, device_slot<Real const> const& from, int first, int column, int value_dim,
+                                Real scale) {
+  LINATTN_SIMT_NO_UNROLL
+  for (int row = simt::warp(); row < Tile::rows; row += Threads / 32) {
+    packed_place const at = Features::place(first + row);
+    Real const factor = static_cast<Real>(at.factor) * scale;
+    Real const* const values = from.kv + (at.index >= 0 ? at.index : 0) * from.feature_stride;
+    LINATTN_SIMT_NO_UNROLL
+    for (int n = simt::lane(); n < Tile::columns; n += 32) {
+      Real x = Real(0);
+      if (at.index >= 0 && n < ValueTile && column + n < value_dim) {
+        x = simt::load(values + (column + n) * from.value_stride);
+      } else if (at.index >= 0 && n == ValueTile && from.k_sum != nullptr) {
+        x = simt::load(from.k_sum + at.index * from.k_sum_stride);
+      }
+      simt::store(tile.row(row) + n, to_element<typename Tile::element>(x * factor));
+    }
+  }
+}
 
 /// What sums in a narrow format are multiplied by, so that `tokens` of them do not overflow: a power of two.
 template <class Operand>

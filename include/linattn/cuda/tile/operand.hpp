@@ -184,12 +184,13 @@ struct f64_operand : operand_base::wide<double> {
 
 /// A map that says that its prepared rows are bounded, as a LayerNorm's are.
 template <class Map>
-concept BoundedMap = requires { requires Map::bounded; };
+concept BoundedMap = requires {
+  requires Map::bounded;
+};
 
 template <class Selector, class Map, Element T>
 struct operand_choice {
-  using floats =
-      std::conditional_t<Selector::products == float_products::tf32x3, tf32x3_operand, tf32_operand>;
+  using floats = std::conditional_t<Selector::products == float_products::tf32x3, tf32x3_operand, tf32_operand>;
   using halves = std::conditional_t<BoundedMap<Map> && Selector::half_features, f16_operand, bf16_operand>;
   using type = std::conditional_t<std::same_as<T, double>, f64_operand,
                                   std::conditional_t<std::same_as<T, float>, floats, halves>>;
@@ -198,6 +199,10 @@ struct operand_choice {
 /// The format in which an attention's products are computed.
 template <class Selector, class Map, Element T>
 using operand_of = typename operand_choice<Selector, Map, T>::type;
+
+/// The format of a backward's products: no map bounds gradients, and f16 would lose small ones.
+template <class Selector, Element T>
+using gradient_operand_of = typename operand_choice<Selector, void, T>::type;
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
 

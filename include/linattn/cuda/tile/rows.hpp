@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rows of q, k and v on their way from global memory into shared tiles: read as they are, prepared by the map, rounded to
-// the operand format. What is outside the tensor becomes zero.
+// Rows of q, k and v on their way from global memory into shared tiles: read as they are, prepared by the map, rounded
+// to the operand format. What is outside the tensor becomes zero.
 #ifndef LINATTN_CUDA_TILE_ROWS_HPP
 #define LINATTN_CUDA_TILE_ROWS_HPP
 
@@ -46,6 +46,31 @@ LINATTN_DEVICE void read_row(Real (&x)[Size], T const* row, bool vectors) {
   LINATTN_SIMT_UNROLL
   for (int i = 0; i < size; ++i) {
     x[i] = to_real<Real>(simt::load_readonly(row + i));
+  }
+}
+
+/// A row of the caller's, from real numbers.
+template <std::size_t Size, class Real, class T>
+LINATTN_DEVICE void write_elements(T* row, bool vectors, Real const (&x)[Size]) {
+  using piece = element_piece<T>;
+  constexpr int size = static_cast<int>(Size);
+  if constexpr (size % piece::size == 0) {
+    if (vectors) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < size / piece::size; ++i) {
+        piece p;
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < piece::size; ++n) {
+          p.e[n] = to_element<T>(x[i * piece::size + n]);
+        }
+        simt::store(reinterpret_cast<piece*>(row) + i, p);
+      }
+      return;
+    }
+  }
+  LINATTN_SIMT_UNROLL
+  for (int i = 0; i < size; ++i) {
+    simt::store(row + i, to_element<T>(x[i]));
   }
 }
 
@@ -101,6 +126,17 @@ LINATTN_DEVICE void stage_prepared_rows(Tile& tile, typename Tile::element const
     auto const* const from = reinterpret_cast<piece const*>(first + (row < count ? row : 0) * time_stride);
     simt::copy_async<16>(simt::to_shared(reinterpret_cast<piece*>(tile.row(row)) + i % per_row), from + i % per_row,
                          row < count ? 16 : 0);
+  }
+}
+
+/// One number a row; zero beyond `count`, and if there are none.
+template <int Threads, class Real, std::size_t Rows>
+LINATTN_DEVICE void stage_numbers(Real (&numbers)[Rows], device_rows<Real const> const& from, std::int64_t batch,
+                                  int head, std::int64_t time, int count) {
+  LINATTN_SIMT_NO_UNROLL
+  for (int row = static_cast<int>(simt::thread_idx().x); row < static_cast<int>(Rows); row += Threads) {
+    bool const there = row < count && from.data != nullptr;
+    numbers[row] = there ? simt::load_readonly(from.row(batch, head, time + row)) : Real(0);
   }
 }
 

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// backward() as a row of launches, for every strategy: rows are prepared once; forward() is repeated if it saved
+// nothing; then the gradients of queries with the states that forward() has, and those of keys and values with the same
+// sums from the other end; last the maps' own gradients.
+#ifndef LINATTN_CUDA_BACKWARD_CALL_HPP
+#define LINATTN_CUDA_BACKWARD_CALL_HPP
+
+#include <linattn/cuda/call.hpp>
+#include <linattn/cuda/kernel_finish_grads.hpp>
+#include <linattn/cuda/kernel_outputs.hpp>
+#include <linattn/cuda/kernel_row_grads.hpp>
+#include <linattn/cuda/kernel_scaled_grads.hpp>
+#include <linattn/cuda/kernel_states.hpp>
+#include <linattn/normalizer/unnormalized.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+/// Rows in the workspace, (batch, head, time, size).
+template <class T>
+device_rows<T> contiguous_rows(T* data, std::int64_t heads, std::int64_t time, std::int64_t size) noexcept {
+  return {data, heads * time * size, time * size, size, size * static_cast<std::int64_t>(sizeof(T)) % 16 == 0};
+}
+
+/// One side of a backward: rows of q or of k from the caller's through the prepared ones to their gradients.
+template <class Map, class Element, class Operand>
+struct differentiated_rows {
+  using real = typename Operand::real;
+  using finish = finish_grads_kernel<Map, Element, real>;
+  using sums = parameter_sums_kernel<Map, real>;
+
+  prepared_rows<Map, Element, Operand, true> prepared{};
+  device_rows<real> grads{};
+  typename finish::Params finish_params{};
+  typename sums::Params sums_params{};
+
+  void lay_out(device_arena& arena, Map const& map, role side, tensor_view<Element const, 4> const& x,
+               tensor_view<Element, 4> const& grad_x) {
+    std::int64_t const batch = x.extents[0];
+    std::int64_t const heads = x.extents[1];
+    std::int64_t const time = x.extents[2];
+    std::int64_t const dim = Map::head_dim;
+    prepared.lay_out(arena, map, side, x);
+    real* const memory = arena.take<real>(batch * heads * time * dim);
+    grads = contiguous_rows(memory, heads, time, dim);
+    if constexpr (Map::all_heads) {  // the rows of a token behind each other
+      grads.head_stride = dim;
+      grads.time_stride = heads * dim;
+    }
+    std::int64_t const parts = finish::parts(batch * time);
+    std::int64_t const numbers = heads * Map::gradient_size;
+    real* const partials = arena.take<real>(parts * numbers);
+    real* const totals = arena.take<real>(numbers);
+    finish_params = {map,        side,  batch,           time,     static_cast<int>(heads),
+                     rows_of(x), grads, rows_of(grad_x), partials, prepared.params.scratch,
+                     0};
+    sums_params = {partials, totals, parts, static_cast<int>(heads), 0};
+  }
+  void run_finish(simt::stream_t stream) const {
+    launch_items<finish>(stream, finish_params, "backward");
+    if constexpr (Map::gradient_size > 0) {
+      launch_items<sums>(stream, sums_params, "backward");
+    }
+  }
+};
+
+/// Pairs meet one by one within pieces of `piece_tokens` tokens; the states carry the rest.
+template <class Selector, class Attention>
+class backward_call {
+ public:
+  using map = typename Attention::map_type;
+  using normalizer = typename Attention::normalizer_type;
+  using element = typename Attention::element_type;
+  using operand = gradient_operand_of<Selector, element>;
+  using operand_element = typename operand::element;
+  using real = typename operand::real;
+  using args_type = typename Attention::backward_args;
+  using scaled_grads = scaled_grads_kernel<normalizer, element, operand>;
+  template <bool OfKeys>
+  using row_grads = row_grads_kernel<map, element, operand, OfKeys>;
+  template <bool OfQueries>
+  using sums = states_kernel<map, element, operand, true, OfQueries>;
+  using value_grads = outputs_kernel<map, unnormalized, element, operand, true, true>;
+  using again = forward_call<Selector, Attention>;
+
+  backward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, std::int64_t piece_tokens)
+      : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena), arch_(arch), cut_(piece_tokens) {
+    std::int64_t const rows = shape_.batch * shape_.heads * shape_.time;
+    std::int64_t const row_size = round_up(shape_.value_dim, 8);
+    value_tiles_ = (std::max)(1, (shape_.value_dim + value_grads::value_tile - 1) / value_grads::value_tile);
+    std::int64_t const whole = round_up((std::max)(shape_.time, std::int64_t{1}), value_grads::tokens);
+    one_piece_ = piece_tokens >= shape_.time;
+    pair_tokens_ = one_piece_ ? whole : piece_tokens;
+    state_tokens_ = forward_call<Selector, Attention>::state_tokens(arch, piece_tokens);
+    sums_ = !one_piece_ || args.grad_initial_state.present();
+
+    q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q);
+    k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k);
+    scaled_ = contiguous_rows(arena_.take<operand_element>(rows * row_size), shape_.heads, shape_.time, row_size);
+    if constexpr (normalizer::needs_denominator) {
+      weights_ = contiguous_rows(arena_.take<real>(rows), shape_.heads, shape_.time, 1);
+      saved_ = args.out.present() || rows == 0;
+      if (!saved_) {
+        out_ = arena_.take<element>(rows * shape_.value_dim);
+        denominator_ = arena_.take<real>(rows);
+        again_bytes_ = repeated(device_arena{}).bytes();
+        again_ = arena_.take<std::byte>(static_cast<std::int64_t>(again_bytes_));
+      }
+    }
+    if (sums_) {
+      pieces_ = take_states<real>(arena_, shape_.pieces(state_tokens_), shape_, map::feature_dim);
+    }
+  }
+
+  [[nodiscard]] std::size_t bytes() const noexcept { return arena_.taken(); }
+
+  void run(simt::stream_t stream) const {
+    q_.prepared.run(stream, where);
+    k_.prepared.run(stream, where);
+    scale_grads(stream);
+    if (!one_piece_) {
+      launch_items<sums<false>>(
+          stream, {attn_.map, shape_, k_.prepared.rows, rows_of(args_.v), pieces_, state_tokens_, value_tiles_, 0, {}},
+          where);
+      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), {}, state_tokens_, map::feature_dim,
+                  scan_result::before_piece, where);
+    }
+    run_queries(stream, one_piece_ ? states_of(args_.initial_state) : read_only(pieces_));
+    if (one_piece_) {  // before the gradient of the initial state replaces that of the final one in the same memory
+      run_keys(stream, states_of(args_.grad_final_state));
+    }
+    if (sums_) {
+      launch_items<sums<true>>(stream,
+                               {attn_.map, shape_, q_.prepared.rows, read_only(scaled_), pieces_, state_tokens_,
+                                value_tiles_, 0, read_only(weights_)},
+                               where);
+      run_scan_of(stream, shape_, pieces_, states_of(args_.grad_final_state), states_of(args_.grad_initial_state),
+                  state_tokens_, map::feature_dim, scan_result::after_piece, where);
+    }
+    if (!one_piece_) {
+      run_keys(stream, read_only(pieces_));
+    }
+    q_.run_finish(stream);
+    k_.run_finish(stream);
+    if constexpr (map::gradient_size > 0) {
+      launch_items<accumulate_kernel<map, real>>(
+          stream,
+          {attn_.map, args_.grad_map, q_.sums_params.sums, k_.sums_params.sums, shape_.heads, shape_.kv_heads, 0},
+          where);
+    }
+  }
+
+ private:
+  static constexpr char const* where = "backward";
+
+  template <class T>
+  static device_rows<T const> read_only(device_rows<T> const& rows) noexcept {
+    return {rows.data, rows.batch_stride, rows.head_stride, rows.time_stride, rows.vectors};
+  }
+  static device_states<real const> read_only(device_states<real> const& states) noexcept {
+    return detail::read_only(states);
+  }
+
+  /// forward() once more, for outputs and denominators.
+  again repeated(device_arena arena) const noexcept {
+    typename Attention::forward_args args{};
+    args.q = args_.q;
+    args.k = args_.k;
+    args.v = args_.v;
+    args.out = view_bhtd(out_, shape_.batch, std::int64_t{shape_.heads}, shape_.time, std::int64_t{shape_.value_dim});
+    args.denominator = view_bht(denominator_, shape_.batch, std::int64_t{shape_.heads}, shape_.time);
+    args.initial_state = args_.initial_state;
+    args.causal = args_.causal;
+    args.cu_seqlens = args_.cu_seqlens;
+    args.heads = args_.heads;
+    return again(arena, attn_, args, arch_, cut_);
+  }
+
+  void scale_grads(simt::stream_t stream) const {
+    device_rows<element const> out = rows_of(args_.out);
+    device_rows<real const> denominator = rows_of(args_.denominator);
+    if (normalizer::needs_denominator && !saved_) {
+      auto const forward = repeated(device_arena{again_, again_bytes_});
+      forward.run(stream);
+      out = contiguous_rows<element const>(out_, shape_.heads, shape_.time, shape_.value_dim);
+      denominator = contiguous_rows<real const>(denominator_, shape_.heads, shape_.time, 1);
+    }
+    launch_items<scaled_grads>(stream,
+                               {attn_.normalizer, shape_.batch, shape_.time, shape_.heads, shape_.value_dim,
+                                rows_of(args_.grad_out), out, denominator, scaled_, weights_, 0},
+                               where);
+  }
+
+  [[nodiscard]] pairs_with pairs() const {
+    return shape_.causal ? pairs_with::piece_up_to_query : (one_piece_ ? pairs_with::sequence : pairs_with::nothing);
+  }
+
+  void run_queries(simt::stream_t stream, device_states<real const> const& states) const {
+    launch_items<row_grads<false>>(
+        stream,
+        {attn_.map, shape_, q_.prepared.rows, k_.prepared.rows, read_only(scaled_), rows_of(args_.v),
+         read_only(weights_), q_.grads, states, pair_tokens_, one_piece_, pairs(), 0},
+        where);
+  }
+  void run_keys(simt::stream_t stream, device_states<real const> const& states) const {
+    launch_items<row_grads<true>>(
+        stream,
+        {attn_.map, shape_, k_.prepared.rows, q_.prepared.rows, rows_of(args_.v), read_only(scaled_),
+         read_only(weights_), k_.grads, states, pair_tokens_, one_piece_, pairs(), 0},
+        where);
+    launch_items<value_grads>(stream,
+                              {attn_.map,
+                               unnormalized{},
+                               shape_,
+                               k_.prepared.rows,
+                               q_.prepared.rows,
+                               read_only(scaled_),
+                               rows_of(args_.grad_v),
+                               {},
+                               states,
+                               pair_tokens_,
+                               one_piece_,
+                               pairs(),
+                               value_tiles_,
+                               0},
+                              where);
+  }
+
+  Attention attn_;
+  args_type args_;
+  device_shape shape_;
+  device_arena arena_;
+  int arch_;
+  std::int64_t cut_;
+  int value_tiles_ = 1;
+  bool one_piece_ = true;
+  bool sums_ = false;
+  bool saved_ = true;
+  std::int64_t pair_tokens_ = 0;
+  std::int64_t state_tokens_ = 0;
+  differentiated_rows<map, element, operand> q_{};
+  differentiated_rows<map, element, operand> k_{};
+  device_rows<operand_element> scaled_{};
+  device_rows<real> weights_{};
+  element* out_ = nullptr;  // these four: if forward() is repeated
+  real* denominator_ = nullptr;
+  std::byte* again_ = nullptr;
+  std::size_t again_bytes_ = 0;
+  device_states<real> pieces_{};
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

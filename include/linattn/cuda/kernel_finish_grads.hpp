@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// From gradients by prepared rows to those by the caller's rows, through the map's prepare_backward; and the rows'
+// shares of the parameters' gradients, a sum a block. Maps that prepare all heads of a token together: a thread takes
+// whole tokens.
+#ifndef LINATTN_CUDA_KERNEL_FINISH_GRADS_HPP
+#define LINATTN_CUDA_KERNEL_FINISH_GRADS_HPP
+
+#include <linattn/core/concepts.hpp>
+#include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/rows.hpp>
+#include <linattn/simt/simt.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+template <class Map, class Element, class Real>
+struct finish_grads_kernel {
+  static constexpr char const* name = "launching finish_grads_kernel";
+  static constexpr int kThreads = 128;
+  static constexpr int kMinBlocks = 1;
+  static constexpr int dim = Map::head_dim;
+  static constexpr int gradient_size = Map::gradient_size;
+  static constexpr int rows = 8 * kThreads;                 // of a head, a block
+  static constexpr std::int64_t most_token_threads = 4096;  // all heads: each has a partial sum of all parameters
+
+  struct Params {
+    Map map;
+    role side;
+    std::int64_t batch;
+    std::int64_t time;
+    int heads;
+    device_rows<Element const> from;  // the rows
+    device_rows<Real> grads;          // by the prepared rows; all heads: those of a token lie behind each other
+    device_rows<Element> to;
+    Real* partials;  // [parts][heads][gradient_size]
+    Real* scratch;   // all heads: (batch, time, head, dim), contiguous
+    std::int64_t first_item;
+  };
+  struct Shared {
+    Real warps[std::size_t{kThreads / 32}][std::size_t{gradient_size > 0 ? gradient_size : 1}];
+  };
+
+  /// How many partial sums there are for each head.
+  static std::int64_t parts(std::int64_t tokens) {
+    return Map::all_heads ? (std::min)(tokens, most_token_threads) : (tokens + rows - 1) / rows;
+  }
+  static std::int64_t items(Params const& p) {
+    std::int64_t const count = parts(p.batch * p.time);
+    return Map::all_heads ? (count + kThreads - 1) / kThreads : count * p.heads;
+  }
+
+  static LINATTN_DEVICE void run(Params const& p, Shared& s) {
+    std::int64_t const block = p.first_item + static_cast<std::int64_t>(simt::block_idx().x);
+    if constexpr (Map::all_heads) {
+      std::int64_t const tokens = p.batch * p.time;
+      std::int64_t const threads = tokens < most_token_threads ? tokens : most_token_threads;
+      std::int64_t const thread = block * kThreads + static_cast<std::int64_t>(simt::thread_idx().x);
+      if (thread < threads) {
+        finish_tokens(p, thread, threads, tokens);
+      }
+    } else {
+      finish_rows(p, s, block);
+    }
+  }
+
+ private:
+  static LINATTN_DEVICE void finish_rows(Params const& p, Shared& s, std::int64_t block) {
+    int const head = static_cast<int>(block % p.heads);
+    std::int64_t const part = block / p.heads;
+    Real partial[std::size_t{gradient_size > 0 ? gradient_size : 1}] = {};
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = static_cast<int>(simt::thread_idx().x); i < rows; i += kThreads) {
+      std::int64_t const number = part * rows + i;
+      if (number >= p.batch * p.time) {
+        break;
+      }
+      std::int64_t const batch = number / p.time;
+      std::int64_t const time = number % p.time;
+      Real x[std::size_t{dim}];
+      Real grad[std::size_t{dim}];
+      read_row(x, p.from.row(batch, head, time), p.from.vectors);
+      read_row(grad, static_cast<Real const*>(p.grads.row(batch, head, time)), p.grads.vectors);
+      p.map.prepare_backward(x, grad, p.side, head, partial);
+      write_elements(p.to.row(batch, head, time), p.to.vectors, grad);
+    }
+    if constexpr (gradient_size > 0) {
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < gradient_size; ++n) {
+        Real const sum = simt::warp_sum(partial[n]);
+        if (simt::lane() == 0) {
+          s.warps[simt::warp()][n] = sum;
+        }
+      }
+      simt::block_sync();
+      LINATTN_SIMT_NO_UNROLL
+      for (int n = static_cast<int>(simt::thread_idx().x); n < gradient_size; n += kThreads) {
+        Real sum = Real(0);
+        LINATTN_SIMT_UNROLL
+        for (int warp = 0; warp < kThreads / 32; ++warp) {
+          sum += s.warps[warp][n];
+        }
+        simt::store(p.partials + (part * p.heads + head) * gradient_size + n, sum);
+      }
+    }
+  }
+
+  static LINATTN_DEVICE void finish_tokens(Params const& p, std::int64_t thread, std::int64_t threads,
+                                           std::int64_t tokens) {
+    std::int64_t const size = std::int64_t{p.heads} * gradient_size;
+    Real* const partial = p.partials + thread * size;
+    LINATTN_SIMT_NO_UNROLL
+    for (std::int64_t n = 0; n < size; ++n) {
+      partial[n] = Real(0);
+    }
+    LINATTN_SIMT_NO_UNROLL
+    for (std::int64_t token = thread; token < tokens; token += threads) {
+      std::int64_t const batch = token / p.time;
+      std::int64_t const time = token % p.time;
+      Real* const rows_of_token = p.scratch + token * p.heads * dim;
+      Real* const grads = p.grads.row(batch, 0, time);
+      LINATTN_SIMT_NO_UNROLL
+      for (int i = 0; i < p.heads * dim; ++i) {
+        rows_of_token[i] = to_real<Real>(simt::load(p.from.row(batch, i / dim, time) + i % dim));
+      }
+      p.map.prepare_backward(static_cast<Real const*>(rows_of_token), grads, p.side, p.heads, partial);
+      LINATTN_SIMT_NO_UNROLL
+      for (int i = 0; i < p.heads * dim; ++i) {
+        simt::store(p.to.row(batch, i / dim, time) + i % dim, to_element<Element>(grads[i]));
+      }
+    }
+  }
+};
+
+/// The finished sums of the parameters' gradients, [heads][gradient_size]: a block a head, parts in their order.
+template <class Map, class Real>
+struct parameter_sums_kernel {
+  static constexpr char const* name = "launching parameter_sums_kernel";
+  static constexpr int kThreads = 128;
+  static constexpr int kMinBlocks = 1;
+  static constexpr int gradient_size = Map::gradient_size;
+
+  struct Params {
+    Real const* partials;  // [parts][heads][gradient_size]
+    Real* sums;
+    std::int64_t parts;
+    int heads;
+    std::int64_t first_item;
+  };
+  struct Shared {};
+
+  static std::int64_t items(Params const& p) { return p.heads; }
+
+  static LINATTN_DEVICE void run(Params const& p, Shared&) {
+    std::int64_t const head = p.first_item + static_cast<std::int64_t>(simt::block_idx().x);
+    LINATTN_SIMT_NO_UNROLL
+    for (int n = static_cast<int>(simt::thread_idx().x); n < gradient_size; n += kThreads) {
+      Real sum = Real(0);
+      LINATTN_SIMT_NO_UNROLL
+      for (std::int64_t part = 0; part < p.parts; ++part) {
+        sum += simt::load(p.partials + (part * p.heads + head) * gradient_size + n);
+      }
+      simt::store(p.sums + head * gradient_size + n, sum);
+    }
+  }
+};
+
+/// Adds them to the caller's views through the map's accumulate: one block, a thread a number, heads in their order,
+/// since heads, and queries and keys, may share a view.
+template <class Map, class Real>
+struct accumulate_kernel {
+  static constexpr char const* name = "launching accumulate_kernel";
+  static constexpr int kThreads = 128;
+  static constexpr int kMinBlocks = 1;
+
+  struct Params {
+    Map map;
+    typename Map::gradients gradients;
+    Real const* query_sums;
+    Real const* key_sums;
+    int heads;
+    int kv_heads;
+    std::int64_t first_item;
+  };
+  struct Shared {};
+
+  static std::int64_t items(Params const&) { return 1; }
+
+  static LINATTN_DEVICE void run(Params const& p, Shared&) {
+    LINATTN_SIMT_NO_UNROLL
+    for (int n = static_cast<int>(simt::thread_idx().x); n < Map::gradient_size; n += kThreads) {
+      LINATTN_SIMT_NO_UNROLL
+      for (int head = 0; head < p.heads; ++head) {
+        p.map.accumulate(p.gradients, role::query, head, n, simt::load(p.query_sums + head * Map::gradient_size + n));
+      }
+      LINATTN_SIMT_NO_UNROLL
+      for (int head = 0; head < p.kv_heads; ++head) {
+        p.map.accumulate(p.gradients, role::key, head, n, simt::load(p.key_sums + head * Map::gradient_size + n));
+      }
+    }
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

@@ -42,6 +42,10 @@ ENGINE_TESTS = {
     "bits": ["threads/bits_test.cpp"],
     "segments": ["threads/segments_test.cpp"],
 }
+# The same tests on CUDA kernels that the host executor runs.
+CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"]}
+CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
+              "-DLINATTN_TEST_SELECTOR=small_pieces", "-DLINATTN_TEST_ELEMENTS=1"]
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -52,6 +56,7 @@ FILE_TESTS = {
 }
 
 CPU = "cpu/"
+CUDA = "cuda/"
 MUTANTS = [
     # --- pairs of tokens
     ("conformance", CPU + "tiles.hpp", "keep_from(vector::load(at), diagonal).store(at)",
@@ -123,8 +128,8 @@ MUTANTS = [
      "begin + ((at - begin) / y_step + 1) * y_step : begin;"),
     ("gradient", "feature/rebased.hpp", "grad[i] = (grad[i] - mean - y[i] * along) * rstd;",
      "grad[i] = (grad[i] - mean) * rstd;"),
-    ("gradient", "feature/rebased.hpp", "to_gamma(head, i) += static_cast<Parameter>(partial[i]);",
-     "to_gamma(head, i) = static_cast<Parameter>(partial[i]);"),
+    ("gradient", "feature/rebased.hpp", "to(head, n % HeadDim) += static_cast<Parameter>(sum);",
+     "to(head, n % HeadDim) = static_cast<Parameter>(sum);"),
     # --- segments of long sequences
     ("bits", CPU + "driver.hpp", "      kv[j] = before;", "      kv[j] = total[j];"),
     ("bits", CPU + "driver.hpp", "    m_.state.zero = zero;", "    m_.state.zero = true;"),
@@ -153,6 +158,42 @@ MUTANTS = [
      "        !detail::check_apart(report, out, kv_name, k_sum_name, args.initial_state) ||\n", ""),
     ("reject_backward", "validate.hpp", "  if (!detail::check_result(report, grad_q, queries,",
      "  if (!detail::check_result(report, grad_q, rows,"),
+    # --- CUDA: backward
+    ("cuda_gradient", CUDA + "kernel_scaled_grads.hpp", "dot * (p.normalizer.scale_grad(den) / scale)",
+     "dot * p.normalizer.scale_grad(den)"),
+    ("cuda_gradient", CUDA + "kernel_row_grads.hpp", "grad += s.weights[OfKeys ? column : row];",
+     "grad += s.weights[row];"),
+    ("cuda_gradient", CUDA + "kernel_row_grads.hpp", "column >= distance + row : column <= distance + row",
+     "column > distance + row : column <= distance + row"),
+    ("cuda_gradient", CUDA + "kernel_row_grads.hpp", "      if (!one_tile) {\n", "      if (column == 0) {\n"),
+    ("cuda_gradient", CUDA + "kernel_row_grads.hpp", "      simt::block_sync();  // what is staged now has been read\n", ""),
+    ("cuda_gradient", CUDA + "kernel_row_grads.hpp", "int const members = OfKeys ? p.shape.group() : 1;",
+     "int const members = 1;"),
+    ("cuda_gradient", CUDA + "kernel_row_grads.hpp", "d[i / 4][e] += weight * s.k_sum",
+     "d[i / 4][e] += s.k_sum"),
+    ("cuda_gradient", CUDA + "kernel_states.hpp", "int const members = OfQueries ? p.shape.group() : 1;",
+     "int const members = 1;"),
+    ("cuda_gradient", CUDA + "kernel_states.hpp", "ones[1] = Operand::pack(weights[8] * one, weights[9] * one);", ""),
+    ("cuda_gradient", CUDA + "kernel_outputs.hpp", "Mirrored ? key >= last[e / 2]", "Mirrored ? key > last[e / 2]"),
+    ("cuda_gradient", CUDA + "kernel_outputs.hpp", "int const members = Mirrored ? p.shape.group() : 1;",
+     "int const members = 1;"),
+    ("cuda_gradient", CUDA + "problem.hpp", "sequence.end - begin > piece_tokens ? begin + piece_tokens : sequence.end",
+     "sequence.end"),
+    ("cuda_gradient", CUDA + "kernel_scan.hpp", "p.result == scan_result::after_piece ? pieces - 1 - piece : piece",
+     "piece"),
+    ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "int const before = simt::lane() / 4 * 4 + (simt::lane() + 3) % 4;",
+     "int const before = simt::lane() / 4 * 4 + (simt::lane() + 1) % 4;"),
+    ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "        turned[0][0] = turned[0][1] = real(0);\n", ""),
+    ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "multiply(by_b, turned[r], d[r + 3], half, from_b, from_a, r);",
+     "multiply(by_b, turned[r], d[r + 3], half, from_b, from_b, r);"),
+    ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "first + n, s.features[row][n],", "n, s.features[row][n],"),
+    ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "warp < kThreads / 32; ++warp", "warp < 1; ++warp"),
+    ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "part < p.parts; ++part", "part < 1; ++part"),
+    ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "head < p.kv_heads; ++head", "head < 1; ++head"),
+    ("cuda_gradient", CUDA + "backward_call.hpp", "if (one_piece_) {  // before", "if (!sums_) {  // before"),
+    # --- CUDA: forward
+    ("cuda_forward", CUDA + "kernel_scan.hpp", "          simt::store(own, before);", "          simt::store(own, sum);"),
+    ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),
 ]
 
 
@@ -161,19 +202,26 @@ class Builder:
         self.compiler, self.work = compiler, work
         (work / "family.hpp").write_text(FAMILY)
         self.support = {}
+        self.executor = []
 
     def compile(self, source, include, output, *flags):
         command = [self.compiler, "-std=c++20", "-O1", "-march=native", f"-I{include}", f"-I{TESTS}", *flags, "-c",
                    str(source), "-o", str(output)]
         return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def build_support(self):
-        """What mutants share: the oracle, the harness and the tests themselves, from the sound headers."""
+    def build_support(self, tests):
+        """What mutants share: the oracle, the harness, the host executor and the tests, from the sound headers."""
         sources = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT]
-        sources += [TESTS / name for names in ENGINE_TESTS.values() for name in names]
+        for test in tests:
+            sources += [TESTS / name for name in {**ENGINE_TESTS, **CUDA_TESTS}.get(test, [])]
+        if CUDA_TESTS.keys() & tests:
+            self.executor = sorted(set((TESTS / "emu").glob("*.cpp")) - set((TESTS / "emu").glob("*_test.cpp")))
+            self.executor.append(TESTS / "cuda" / "device_mirror.cpp")
+            sources += self.executor
         outputs = {source: self.work / ("_".join(source.relative_to(TESTS).parts) + ".o") for source in sources}
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            for done in pool.map(lambda item: self.compile(item[0], ROOT / "include", item[1]), outputs.items()):
+            for done in pool.map(lambda item: self.compile(item[0], ROOT / "include", item[1], f"-I{TESTS / 'cuda'}"),
+                                 outputs.items()):
                 if done.returncode != 0:
                     sys.exit(done.stdout)
         self.support = outputs
@@ -188,6 +236,11 @@ class Builder:
                                  "-DLINATTN_TEST_SANITIZED=1")   # fewer types
             names = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT] + [TESTS / n for n in ENGINE_TESTS[test]]
             objects = [folder / "variants.o"] + [self.support[name] for name in names]
+        elif test in CUDA_TESTS:
+            built = self.compile(TESTS / "cuda" / "variants.cpp", include, folder / "variants.o", "-include",
+                                 str(self.work / "family.hpp"), "-DLINATTN_TEST_FAMILY=visit_mutant_family", *CUDA_FLAGS)
+            names = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT] + [TESTS / n for n in CUDA_TESTS[test]]
+            objects = [folder / "variants.o"] + [self.support[name] for name in names + self.executor]
         else:
             (name,) = FILE_TESTS[test]
             built = self.compile(TESTS / name, include, folder / "test.o")
@@ -195,7 +248,7 @@ class Builder:
         if built.returncode != 0:
             return "does not compile:\n" + built.stdout
         program = folder / "test"
-        linked = subprocess.run([self.compiler, *map(str, objects), "-o", str(program), "-pthread"],
+        linked = subprocess.run([self.compiler, *map(str, objects), "-o", str(program), "-pthread", "-ldl"],
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if linked.returncode != 0:
             sys.exit(linked.stdout)
@@ -238,8 +291,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
         builder = Builder(arguments.compiler, work)
-        builder.build_support()
-        for test in dict.fromkeys(MUTANTS[number][0] for number in chosen):
+        tests = dict.fromkeys(MUTANTS[number][0] for number in chosen)
+        builder.build_support(tests.keys())
+        for test in tests:
             said = builder.run(test, ROOT / "include", work / f"sound_{test}")
             if said:
                 sys.exit(f"{test} fails on the sound headers:\n{said[-3000:]}")

@@ -68,6 +68,18 @@ double variant::coarsest_operand(element_kind element) const {
   return coarsest;
 }
 
+bool variant::has_backward() const {
+  bool all = true;
+  bool any = false;
+  for (verb_table const(&strategies)[strategy_count] : table) {
+    if (strategies[0].forward != nullptr) {
+      any = true;
+      all = all && strategies[0].backward != nullptr;
+    }
+  }
+  return any && all;
+}
+
 std::ostream& operator<<(std::ostream& stream, variant const& v) {
   return stream << v.map.name << " of head_dim " << v.head_dim;
 }

@@ -31,6 +31,8 @@ struct variant {
   /// Of all strategies: see verb_table.
   [[nodiscard]] double coarsest_operand(linattn::element_kind element) const;
   [[nodiscard]] bool serves_doubles() const { return table[3][0].forward != nullptr; }
+  /// In chunkwise<>, in each element type that there is.
+  [[nodiscard]] bool has_backward() const;
 };
 
 std::ostream& operator<<(std::ostream& stream, variant const& v);

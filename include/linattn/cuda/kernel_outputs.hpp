@@ -100,7 +100,9 @@ struct outputs_kernel {
         simt::block_sync();  // the tiles of the last step have been read
         stage_keys(p, s, sequence.batch, key_head, begin, count, column);
         simt::block_sync();
-        add_pairs(sums, p, s, count, causal ? static_cast<int>(tile.begin - begin) : (Mirrored ? -tokens : tokens));
+        if (simt::warp() * 16 < tile.size()) {
+          add_pairs(sums, p, s, count, causal ? static_cast<int>(tile.begin - begin) : (Mirrored ? -tokens : tokens));
+        }
       }
     }
     write(p, sums, sequence.batch, head, tile, column);

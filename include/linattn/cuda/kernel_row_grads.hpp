@@ -102,6 +102,8 @@ struct row_grads_kernel {
     int head;
     std::int64_t begin;
     int count;
+
+    [[nodiscard]] LINATTN_DEVICE bool has_rows_of_warp() const { return simt::warp() * 16 < count; }
   };
   /// Of this warp's 16 rows: row g (e >= 2: g + 8), dims 8 n + 2 t + e % 2.
   struct accumulators {
@@ -154,7 +156,9 @@ struct row_grads_kernel {
         stage_x_values(p, s, x, column);
       }
       simt::block_sync();
-      multiply_values(d, s);
+      if (x.has_rows_of_warp()) {
+        multiply_values(d, s);
+      }
       column += value_tile;
     } while (column < p.shape.value_dim);
   }
@@ -177,6 +181,9 @@ struct row_grads_kernel {
                                    p.y_values.vectors, count, column, p.shape.value_dim);
       simt::copy_async_wait<0>();
     });
+    if (!x.has_rows_of_warp()) {
+      return;
+    }
     weigh(d, p, s, count, distance);
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < 8; n += 2) {

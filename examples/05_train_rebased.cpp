@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Trains ReBased's gamma and beta and a small readout by gradient descent, to imitate a layer with other parameters.
-#include <linattn/linattn.hpp>
+// Trains ReBased's gamma and beta and a small readout by gradient descent, to imitate a layer with other parameters: on
+// the CPU and, from 05_train_rebased_cuda.cu, on a CUDA stream.
+#include "05_backend.hpp"
 
 #include <algorithm>
 #include <cstdio>
 #include <random>
 #include <span>
-#include <vector>
 
 namespace example {  // named, so that `time` is not the C library's
 
 constexpr int batch = 4, time = 128, heads = 2, value_dim = 8, tokens = batch * time * heads;
-using numbers = std::vector<float>;
 std::mt19937 engine(1);
 
 numbers normal_numbers(int count, float mean, float deviation) {
@@ -33,7 +32,7 @@ float dot(float const* a, float const* b) {
   return sum;
 }
 
-int run_example() {
+int run_example(backend const& device) {
   numbers const q_data = normal_numbers(tokens * 16, 0, 1), k_data = normal_numbers(tokens * 16, 0, 1);
   numbers const v_data = normal_numbers(tokens * value_dim, 0, 1);
   numbers out(v_data.size()), grad_out(v_data.size()), dq_data(q_data.size()), dk_data(k_data.size()), dv(v_data.size());
@@ -45,7 +44,7 @@ int run_example() {
   auto const dq = linattn::view_bthd(dq_data.data(), batch, time, heads, 16);
   auto const dk = linattn::view_bthd(dk_data.data(), batch, time, heads, 16);
   auto const dvalue = linattn::view_bthd(dv.data(), batch, time, heads, value_dim);
-  linattn::cpu_executor const exec{};
+  auto const exec = device.executor();
 
   numbers target(tokens);
   float first_loss = 0, loss = 0;
@@ -56,6 +55,7 @@ int run_example() {
     linattn::attention<linattn::rebased<16>, linattn::chunkwise<64>> layer{
         .map = {.parameters = {.gamma_q = gq, .beta_q = bq, .gamma_k = gk, .beta_k = bk}}};
     linattn::forward(exec, layer, {.q = q, .k = k, .v = v, .out = o});
+    device.wait();
     loss = 0;
     for (std::size_t n = 0; n < tokens; ++n) {
       float const* const row = out.data() + n * value_dim;
@@ -70,6 +70,7 @@ int run_example() {
     }
     linattn::backward(exec, layer, {.q = q, .k = k, .v = v, .grad_out = g, .grad_q = dq, .grad_k = dk, .grad_v = dvalue,
                                     .grad_map = {.gamma_q = dgq, .beta_q = dbq, .gamma_k = dgk, .beta_k = dbk}});
+    device.wait();
     for (auto part : {&model::gamma_q, &model::beta_q, &model::gamma_k, &model::beta_k, &model::readout}) {
       for (std::size_t i = 0; i < (m.*part).size(); ++i) { (m.*part)[i] -= rate * (grad.*part)[i]; }
     }
@@ -89,4 +90,4 @@ int run_example() {
 
 }  // namespace example
 
-int main() { return example::run_example(); }
+int main() { return example::run_on_backend(example::run_example); }

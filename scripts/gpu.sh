@@ -3,7 +3,7 @@
 # Everything that needs a GPU: scripts/gpu.sh [STEP...]   (default: build primitives tests sanitize bench report)
 #   build            compiles what follows for the GPU that is there (ARCHITECTURE=90a overrides)
 #   primitives       each device primitive against a formula: if this fails, nothing else means anything
-#   tests            the CUDA example and the conformance tests of every map, strategy and element type
+#   tests            the CUDA examples and the conformance tests of every map, strategy and element type
 #   sanitize [TOOL]  compute-sanitizer on a reduced set: memcheck racecheck initcheck synccheck, or one of them
 #   bench            linattn, the device's ceilings, PyTorch and flash-linear-attention on the same shapes
 #   report           a table, and docs/gpu/<date>-<device>.md and .json
@@ -72,7 +72,7 @@ build() {
   options+=("-DCMAKE_CUDA_ARCHITECTURES=$(architecture)-real" -DCMAKE_BUILD_TYPE=Release -DLINATTN_CUDA=ON
             -DLINATTN_GPU_TESTS=ON -DLINATTN_TOOL_TESTS=OFF -DLINATTN_BUILD_BENCHMARKS=ON)
   cmake -S . -B "$build" "${options[@]}" > "$build/configure.log" || { cat "$build/configure.log"; exit 1; }
-  timeout "$limit" cmake --build "$build" --parallel "$jobs" --target linattn_gpu example_02_cuda_stream
+  timeout "$limit" cmake --build "$build" --parallel "$jobs" --target linattn_gpu example_02_cuda_stream example_05_train_rebased_cuda
 }
 
 # run NAME SECONDS COMMAND...: its output goes to NAME.log, its outcome to the screen and to outcomes.tsv.
@@ -109,7 +109,9 @@ tests() {
   need_gpu tests
   begin_step tests
   local failed=0 program end=$((SECONDS + limit))
-  run example "$limit" "$build/examples/02_cuda_stream" || failed=1
+  for program in 02_cuda_stream 05_train_rebased_cuda; do
+    run "$program" "$limit" "$build/examples/$program" || failed=1
+  done
   for program in "$build"/gpu/conformance.* "$build"/gpu/continuation.*; do
     local left=$((end - SECONDS))
     if [[ $left -lt 5 ]]; then left=5; fi

@@ -110,8 +110,7 @@ TEST_CASE("step refuses bad arguments before any launch") {
   auto const state = f.state_at(5);
   CHECK_NOTHROW(linattn::step(f.exec, f.attn, state, f.good_step()));
   f.refuse_step({}, f.good_step(), "state.kv has extent 0");
-  f.refuse_step(f.state_at(5, batch + 1), f.good_step(),
-                "state.kv has 3 slots; 2 are accepted,");
+  f.refuse_step(f.state_at(5, batch + 1), f.good_step(), "state.kv has 3 slots; 2 are accepted,");
   f.refuse_step(linattn::view_state<map>(f.memory[3], f.memory[6], batch, kv_heads, value_dim), f.good_step(),
                 "state.kv overlaps out;");
   auto a = f.good_step();

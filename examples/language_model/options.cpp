@@ -3,8 +3,6 @@
 #include "options.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <functional>
 #include <string_view>
 #include <vector>
 
@@ -13,42 +11,13 @@
 namespace example {
 namespace {
 
-struct option {
-  std::string_view name;
-  std::string accepts;  // empty for a switch
-  std::string meaning;
-  std::function<bool(options&, std::string_view)> set;  // false: the value is not accepted
-};
-
-/// The whole of `text` is a number within the limits.
-template <class Number>
-bool read_number(std::string_view text, Number least, Number most, Number& value) {
-  auto const [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size() && value >= least && value <= most;
-}
-
-template <class Number>
-auto number(Number options::*member, Number least, Number most) {
-  return [=](options& all, std::string_view text) { return read_number(text, least, most, all.*member); };
-}
-
 auto model_number(int model_settings::*member, int least, int most) {
   return [=](options& all, std::string_view text) { return read_number(text, least, most, all.model.*member); };
 }
 
-auto turn_on(bool options::*member) {
-  return [=](options& all, std::string_view) { return all.*member = true; };
-}
-
 std::string kernel_names() {
-  std::string names;
-  for (std::string_view const name : attention_kernel_names()) {
-    if (!names.empty()) {
-      names += '|';
-    }
-    names += name;
-  }
-  return names;
+  auto const names = attention_kernel_names();
+  return join({names.begin(), names.end()}, '|');
 }
 
 bool set_kernel(options& all, std::string_view text) {
@@ -62,8 +31,8 @@ bool set_blocks(options& all, std::string_view text) {
   return !text.empty() && text.size() <= 64 && text.find_first_not_of("ca") == std::string_view::npos;
 }
 
-std::vector<option> const& table() {
-  static std::vector<option> const options_table = {
+std::vector<option<options>> table() {
+  return {
       {"--kernel", kernel_names(), "the feature map of the attention", set_kernel},
       {"--seconds", "1..86400", "training time", number(&options::seconds, 1.0, 86400.0)},
       {"--steps", "1..1000000000", "train so many steps instead", number(&options::steps, 1, 1000000000)},
@@ -89,45 +58,27 @@ std::vector<option> const& table() {
        turn_on(&options::check_gradients)},
       {"--help", "", "this text", turn_on(&options::help)},
   };
-  return options_table;
 }
 
-option const& find(std::string_view name) {
-  std::string known;
-  for (option const& each : table()) {
-    if (each.name == name) {
-      return each;
-    }
-    known.append(1, ' ').append(each.name);
+void set_file(options& all, std::string_view name) {
+  if (!all.file.empty()) {
+    throw usage_error("a second file, " + std::string(name) + "; exactly one FILE is accepted");
   }
-  throw usage_error("unknown option " + std::string(name) + "; accepted are FILE and" + known);
+  all.file = name;
+}
+
+command_line<options> const& accepted() {
+  static command_line<options> const line(
+      "language_model FILE [options]: trains a byte-level language model on FILE with linattn", table(), "FILE",
+      set_file);
+  return line;
 }
 
 }  // namespace
 
 options parse_options(int count, char const* const* arguments) {
   options all;
-  for (int i = 1; i < count; ++i) {
-    std::string_view const argument = arguments[i];
-    if (!argument.starts_with("-") || argument == "-") {
-      if (!all.file.empty()) {
-        throw usage_error("a second file, " + std::string(argument) + "; exactly one FILE is accepted");
-      }
-      all.file = argument;
-      continue;
-    }
-    option const& known = find(argument);
-    std::string_view value;
-    if (!known.accepts.empty()) {
-      if (++i == count) {
-        throw usage_error(std::string(known.name) + " has no value; accepted: " + known.accepts);
-      }
-      value = arguments[i];
-    }
-    if (!known.set(all, value)) {
-      throw usage_error(std::string(known.name) + " " + std::string(value) + "; accepted: " + known.accepts);
-    }
-  }
+  accepted().parse(count, arguments, all);
   if (all.file.empty() && !all.help && !all.check_gradients) {
     throw usage_error("no FILE; give the text to train on (--help lists the options)");
   }
@@ -135,20 +86,6 @@ options parse_options(int count, char const* const* arguments) {
   return all;
 }
 
-std::string usage() {
-  constexpr std::size_t kColumn = 32;
-  std::string text = "language_model FILE [options]: trains a byte-level language model on FILE with linattn\n";
-  for (option const& each : table()) {
-    std::string line(2, ' ');
-    line.append(each.name).append(1, ' ').append(each.accepts);
-    if (line.size() >= kColumn) {
-      text += line + "\n";
-      line.clear();
-    }
-    line.resize(kColumn, ' ');
-    text += line + each.meaning + "\n";
-  }
-  return text;
-}
+std::string usage() { return accepted().usage(); }
 
 }  // namespace example

@@ -2,17 +2,12 @@
 // The command line: what it accepts and where it ends up. Not a general parser.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 
+#include "support/command_line.hpp"
 #include "support/model.hpp"
 
 namespace example {
-
-/// A message for the user, on one line.
-struct usage_error : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 struct options {
   std::string file;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// train.hpp: data parallel over shards of the batch.
+// train.hpp: the loop, and what it shows.
 #include "train.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <numbers>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "progress.hpp"
-#include "support/adamw.hpp"
-#include "support/worker_pool.hpp"
+#include "support/gradient_sum.hpp"
+#include "support/progress.hpp"
 
 namespace example {
 namespace {
@@ -19,144 +21,56 @@ namespace {
 constexpr double kWarmUp = 0.04;      // of the run
 constexpr double kLargestNorm = 1.0;  // of the gradient; a larger one is scaled down to it
 constexpr double kSmoothing = 0.98;   // of the loss that is shown
-constexpr int kShardRows = 512;       // rows of a shard: few enough for its activations to stay near the core
-constexpr int kRanges = 16;           // pieces of the parameter array in the update
 
 using clock = std::chrono::steady_clock;
 
 double seconds_since(clock::time_point start) { return std::chrono::duration<double>(clock::now() - start).count(); }
 
-/// A part of the batch: its windows, activations and gradient.
-struct shard {
-  sequence_shape shape;
-  std::vector<int> tokens, targets;
-  workspace work;
-  buffer gradients;
-  double loss = 0;
-};
-
-std::vector<shard> make_shards(options const& settings, std::size_t parameters) {
-  int const windows = std::max(1, kShardRows / settings.time);
-  std::vector<shard> shards;
-  for (int first = 0; first < settings.batch; first += windows) {
-    sequence_shape const shape{std::min(windows, settings.batch - first), settings.time};
-    auto const rows = static_cast<std::size_t>(shape.rows());
-    shards.push_back({shape, std::vector<int>(rows), std::vector<int>(rows), {}, buffer(parameters), 0});
-  }
-  return shards;
+std::string describe(long steps, double loss, double bytes_per_second, double seconds_left) {
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(), "step %ld  loss %.3f  %.3f bits a byte  %.1f k tokens/s  %.0f s left", steps,
+                loss, loss / std::numbers::ln2, bytes_per_second / 1000, seconds_left);
+  return text.data();
 }
-
-/// One step's gradient work: deal, differentiate, sum. Returns the mean loss.
-class gradient_sum {
- public:
-  gradient_sum(model const& net, options const& settings, worker_pool& pool)
-      : net_(net),
-        pool_(pool),
-        shards_(make_shards(settings, net.parameters().size())),
-        total_(net.parameters().size()),
-        partial_squares_(kRanges) {}
-
-  double compute(window_dealer& dealer, int time) {
-    std::size_t rows = 0;
-    for (shard& each : shards_) {
-      rows += each.tokens.size();
-      for (std::size_t at = 0; at < each.tokens.size(); at += static_cast<std::size_t>(time)) {
-        dealer.deal(std::span(each.tokens).subspan(at, static_cast<std::size_t>(time)),
-                    std::span(each.targets).subspan(at, static_cast<std::size_t>(time)));
-      }
-    }
-    float const scale = 1 / static_cast<float>(rows);
-    pool_.run(static_cast<int>(shards_.size()), [&](int index) {
-      shard& mine = shards_[static_cast<std::size_t>(index)];
-      std::fill(mine.gradients.begin(), mine.gradients.end(), 0.0F);
-      mine.loss = net_.loss_and_gradient(mine.shape, mine.tokens, mine.targets, scale, mine.work, mine.gradients);
-    });
-    pool_.run(kRanges, [&](int range) { add_range(range); });
-    double loss = 0;
-    for (shard const& each : shards_) {
-      loss += each.loss;
-    }
-    return loss / static_cast<double>(rows);
-  }
-
-  std::span<float const> total() const { return total_; }
-  double norm() const {
-    double square = 0;
-    for (double const each : partial_squares_) {
-      square += each;
-    }
-    return std::sqrt(square);
-  }
-  std::size_t begin_of(int range) const { return total_.size() * static_cast<std::size_t>(range) / kRanges; }
-
- private:
-  void add_range(int range) {
-    std::size_t const first = begin_of(range);
-    std::size_t const last = begin_of(range + 1);
-    std::copy(shards_[0].gradients.begin() + static_cast<std::ptrdiff_t>(first),
-              shards_[0].gradients.begin() + static_cast<std::ptrdiff_t>(last),
-              total_.begin() + static_cast<std::ptrdiff_t>(first));
-    for (std::size_t s = 1; s < shards_.size(); ++s) {
-      float const* const add = shards_[s].gradients.data();
-      for (std::size_t i = first; i < last; ++i) {
-        total_[i] += add[i];
-      }
-    }
-    double square = 0;
-    for (std::size_t i = first; i < last; ++i) {
-      square += static_cast<double>(total_[i]) * static_cast<double>(total_[i]);
-    }
-    partial_squares_[static_cast<std::size_t>(range)] = square;
-  }
-
-  model const& net_;
-  worker_pool& pool_;
-  std::vector<shard> shards_;
-  buffer total_;
-  std::vector<double> partial_squares_;
-};
 
 }  // namespace
 
 training_summary train(model& net, text_corpus const& text, options const& settings) {
   worker_pool pool(settings.threads);
   window_dealer dealer(text.training(), settings.time, settings.seed + 1);
-  gradient_sum gradient(net, settings, pool);
+  gradient_sum gradient(net, settings.batch, settings.time, pool);
   adamw optimizer(net.parameters().size(), {});
   progress_display display;
 
   training_summary summary{};
-  progress_report report{};
+  std::string text_shown;
   double shown_loss = 0;
   double shown_weight = 0;
   auto const start = clock::now();
   for (double share = 0; share < 1;) {
-    double const loss = gradient.compute(dealer, settings.time);
+    double const loss =
+        gradient.compute([&](std::span<int> tokens, std::span<int> targets) { dealer.deal(tokens, targets); });
     float const rate = settings.rate * std::max(warm_up_cosine(share, kWarmUp), 0.01F);
     auto const scale = static_cast<float>(std::min(1.0, kLargestNorm / (gradient.norm() + 1e-12)));
-    optimizer.begin_step();
-    pool.run(kRanges, [&](int range) {
-      optimizer.update(net.parameters().values(), gradient.total(), net.parameters().decay_mask(), rate, scale,
-                       gradient.begin_of(range), gradient.begin_of(range + 1));
-    });
+    gradient.apply(optimizer, net.parameters(), rate, scale);
 
     summary.steps += 1;
     shown_loss = kSmoothing * shown_loss + (1 - kSmoothing) * loss;
     shown_weight = kSmoothing * shown_weight + (1 - kSmoothing);
     double const elapsed = seconds_since(start);
     share = settings.steps > 0 ? static_cast<double>(summary.steps) / settings.steps : elapsed / settings.seconds;
-    double const bytes = static_cast<double>(summary.steps) * settings.batch * settings.time;
-    report = {std::min(share, 1.0), summary.steps, shown_loss / shown_weight, bytes / elapsed,
-              std::max(0.0, elapsed / share - elapsed)};
-    display.show(report);
+    summary.last_loss = shown_loss / shown_weight;
+    summary.tokens_per_second = static_cast<double>(summary.steps) * settings.batch * settings.time / elapsed;
+    text_shown =
+        describe(summary.steps, summary.last_loss, summary.tokens_per_second, std::max(0.0, elapsed / share - elapsed));
+    share = std::min(share, 1.0);
+    display.show(share, text_shown);
     if (summary.steps == 1) {
       summary.first_loss = loss;
     }
     summary.seconds = elapsed;
   }
-  display.finish(report);
-  summary.tokens_per_second = report.tokens_per_second;
-  summary.last_loss = report.loss;
+  display.finish(1, text_shown);
   return summary;
 }
 

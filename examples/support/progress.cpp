@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
-#include <numbers>
 
 namespace example {
 namespace {
@@ -22,37 +21,33 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 progress_display::progress_display() : terminal_(isatty(STDOUT_FILENO) != 0) {}
 
-void progress_display::show(progress_report const& report) {
-  double const position = terminal_ ? now() : report.share;
+void progress_display::show(double share, std::string const& text) {
+  double const position = terminal_ ? now() : share;
   if (last_drawn_ >= 0 && position - last_drawn_ < (terminal_ ? kRedrawSeconds : kLogShare)) {
     return;
   }
   last_drawn_ = position;
-  draw(report);
+  draw(share, text);
 }
 
-void progress_display::finish(progress_report const& report) {
-  if (last_step_ != report.step) {
-    draw(report);
+void progress_display::finish(double share, std::string const& text) {
+  if (last_text_ != text) {
+    draw(share, text);
   }
   if (terminal_) {
     std::printf("\n");
   }
 }
 
-void progress_display::draw(progress_report const& report) {
-  last_step_ = report.step;
-  double const bits = report.loss / std::numbers::ln2;
+void progress_display::draw(double share, std::string const& text) {
+  last_text_ = text;
   if (terminal_) {
-    long const filled = std::lround(report.share * kBarWidth);
+    long const filled = std::lround(share * kBarWidth);
     std::string const bar = std::string(static_cast<std::size_t>(filled), '#') +
                             std::string(static_cast<std::size_t>(kBarWidth - filled), '.');
-    std::printf("\r[%s] %3.0f %%  step %ld  loss %.3f  %.3f bits a byte  %.1f k tokens/s  %.0f s left \033[K",
-                bar.c_str(), 100 * report.share, report.step, report.loss, bits, report.tokens_per_second / 1000,
-                report.seconds_left);
+    std::printf("\r[%s] %3.0f %%  %s \033[K", bar.c_str(), 100 * share, text.c_str());
   } else {
-    std::printf("%3.0f %%  step %ld  loss %.3f  %.3f bits a byte  %.1f k tokens/s  %.0f s left\n", 100 * report.share,
-                report.step, report.loss, bits, report.tokens_per_second / 1000, report.seconds_left);
+    std::printf("%3.0f %%  %s\n", 100 * share, text.c_str());
   }
   std::fflush(stdout);
 }

@@ -3,14 +3,15 @@
 #include "attention_mixer.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace example {
 
-attention_mixer::attention_mixer(parameter_set& parameters, std::string_view kernel, int width, attention_shape shape,
-                                 float deviation)
+attention_mixer::attention_mixer(parameter_set& parameters, std::unique_ptr<attention_kernel> kernel, int width,
+                                 attention_shape shape, float deviation)
     : shape_(shape),
-      kernel_(make_attention_kernel(kernel, shape)),
+      kernel_(std::move(kernel)),
       projection_(parameters, width, shape.fused_width(), deviation, /*with_bias=*/false),
       back_(parameters, shape.out_width(), width, deviation, /*with_bias=*/false) {
   std::vector<float> const start = kernel_->initial_parameters();

@@ -3,7 +3,7 @@
 // any of attention_kernel.hpp's.
 #pragma once
 
-#include <string_view>
+#include <memory>
 
 #include "attention_kernel.hpp"
 #include "layers.hpp"
@@ -13,7 +13,7 @@ namespace example {
 
 class attention_mixer final : public mixer {
  public:
-  attention_mixer(parameter_set& parameters, std::string_view kernel, int width, attention_shape shape,
+  attention_mixer(parameter_set& parameters, std::unique_ptr<attention_kernel> kernel, int width, attention_shape shape,
                   float deviation);
 
   std::size_t saved_size(sequence_shape shape) const override;

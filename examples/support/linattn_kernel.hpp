@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// attention_kernel written once for all maps, on linattn's four calls: forward, backward, final_state, step. This is
-// where the examples' models meet the library.
+// attention_kernel written once for all maps and executors, on linattn's four calls: forward, backward, final_state,
+// step. This is where the examples' models meet the library.
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <linattn/linattn.hpp>
 #include <vector>
 
@@ -14,7 +15,26 @@ namespace example {
 /// What of (gamma, beta) a map learns.
 enum class learns { nothing, gamma, gamma_and_beta };
 
-template <class Map, learns Learns, class Normalizer = linattn::sum_normalizer>
+/// A Device says where the calls run, and makes what they take of the models' arrays, which are the host's: an `input`
+/// is read, an `output` written, a `sum` added to; the host has both again when they are destroyed. Here: the arrays
+/// themselves.
+struct on_cpu {
+  template <class T>
+  struct array {
+    array(T* host, std::size_t /*size*/) : data(host) {}
+    T* data;
+  };
+  using input = array<float const>;
+  using output = array<float>;
+  using sum = array<float>;
+  template <class Map>
+  using state = linattn::host_state<Map>;
+
+  // The models run one thread a shard of the batch, so each call stays on the thread that makes it.
+  static linattn::cpu_executor executor() { return {.threads = 1}; }
+};
+
+template <class Map, learns Learns, class Normalizer = linattn::sum_normalizer, class Device = on_cpu>
 class linattn_kernel final : public attention_kernel {
  public:
   using layer_type = linattn::attention<Map, linattn::chunkwise<>, Normalizer>;
@@ -22,7 +42,7 @@ class linattn_kernel final : public attention_kernel {
   explicit linattn_kernel(attention_shape shape) : shape_(shape) {}
 
   std::vector<float> initial_parameters() const override {
-    auto const block = static_cast<std::size_t>(shape_.heads * attention_shape::head_dim);
+    std::size_t const block = block_size();
     std::vector<float> start(block * kBlocks, 0);
     for (std::size_t i = 0; i < kBlocks; i += kBlocksPerInput) {
       std::fill_n(start.begin() + static_cast<std::ptrdiff_t>(i * block), block, 1.0F);  // gamma; beta stays 0
@@ -32,31 +52,42 @@ class linattn_kernel final : public attention_kernel {
 
   void forward(float const* map_parameters, sequence_shape shape, float const* qkv, float* out, float* denominator,
                mixer_state* final_state) const override {
-    fused_views<float const> const in(shape_, shape, qkv);
-    linattn::forward(executor(), make_layer(map_parameters),
+    input const parameters(map_parameters, kBlocks * block_size());
+    input const rows(qkv, size(shape, shape_.fused_width()));
+    output const attended(out, size(shape, shape_.out_width()));
+    output const sums(denominator, size(shape, shape_.heads));
+    fused_views<float const> const in(shape_, shape, rows.data);
+    linattn::forward(Device::executor(), make_layer(parameters.data),
                      {.q = in.q,
                       .k = in.k,
                       .v = in.v,
-                      .out = out_view(shape, out),
-                      .denominator = linattn::view_bht(denominator, shape.batch, shape_.heads, shape.time),
+                      .out = out_view(shape, attended.data),
+                      .denominator = linattn::view_bht(sums.data, shape.batch, shape_.heads, shape.time),
                       .final_state = view_of(final_state)});
   }
 
   void backward(float const* map_parameters, float* grad_map_parameters, sequence_shape shape, float const* qkv,
                 float const* out, float const* denominator, float const* grad_out, float* grad_qkv) const override {
-    fused_views<float const> const in(shape_, shape, qkv);
-    fused_views<float> const grad(shape_, shape, grad_qkv);
-    linattn::backward(executor(), make_layer(map_parameters),
+    input const parameters(map_parameters, kBlocks * block_size());
+    input const rows(qkv, size(shape, shape_.fused_width()));
+    input const attended(out, size(shape, shape_.out_width()));
+    input const sums(denominator, size(shape, shape_.heads));
+    input const grad_attended(grad_out, size(shape, shape_.out_width()));
+    output const grad_rows(grad_qkv, size(shape, shape_.fused_width()));
+    sum const grad_parameters(grad_map_parameters, kBlocks * block_size());
+    fused_views<float const> const in(shape_, shape, rows.data);
+    fused_views<float> const grad(shape_, shape, grad_rows.data);
+    linattn::backward(Device::executor(), make_layer(parameters.data),
                       {.q = in.q,
                        .k = in.k,
                        .v = in.v,
-                       .out = out_view(shape, out),
-                       .denominator = linattn::view_bht(denominator, shape.batch, shape_.heads, shape.time),
-                       .grad_out = out_view(shape, grad_out),
+                       .out = out_view(shape, attended.data),
+                       .denominator = linattn::view_bht(sums.data, shape.batch, shape_.heads, shape.time),
+                       .grad_out = out_view(shape, grad_attended.data),
                        .grad_q = grad.q,
                        .grad_k = grad.k,
                        .grad_v = grad.v,
-                       .grad_map = map_views<typename Map::gradients>(grad_map_parameters)});
+                       .grad_map = map_views<typename Map::gradients>(grad_parameters.data)});
   }
 
   std::unique_ptr<mixer_state> make_state(int batch) const override {
@@ -66,22 +97,30 @@ class linattn_kernel final : public attention_kernel {
   void step(float const* map_parameters, int batch, float const* qkv, float* out,
             mixer_state& previous) const override {
     sequence_shape const shape{batch, 1};
-    fused_views<float const> const in(shape_, shape, qkv);
-    linattn::step(executor(), make_layer(map_parameters), dynamic_cast<state&>(previous).values.view(),
-                  {.q = in.q, .k = in.k, .v = in.v, .out = out_view(shape, out)});
+    input const parameters(map_parameters, kBlocks * block_size());
+    input const rows(qkv, size(shape, shape_.fused_width()));
+    output const attended(out, size(shape, shape_.out_width()));
+    fused_views<float const> const in(shape_, shape, rows.data);
+    linattn::step(Device::executor(), make_layer(parameters.data), dynamic_cast<state&>(previous).values.view(),
+                  {.q = in.q, .k = in.k, .v = in.v, .out = out_view(shape, attended.data)});
   }
 
  private:
   static constexpr std::size_t kBlocksPerInput = Learns == learns::gamma_and_beta ? 2 : 1;
   static constexpr std::size_t kBlocks = Learns == learns::nothing ? 0 : 2 * kBlocksPerInput;
 
+  using input = typename Device::input;
+  using output = typename Device::output;
+  using sum = typename Device::sum;
+
   struct state final : mixer_state {
     state(int batch, int heads, int value_dim) : values{batch, heads, value_dim} {}
-    linattn::host_state<Map> values;
+    typename Device::template state<Map> values;
   };
 
-  // The models run one thread a shard of the batch, so each call stays on the thread that makes it.
-  static linattn::cpu_executor executor() { return {.threads = 1}; }
+  static std::size_t size(sequence_shape shape, int width) { return static_cast<std::size_t>(shape.rows() * width); }
+  /// Of gamma or beta of one input.
+  std::size_t block_size() const { return static_cast<std::size_t>(shape_.heads * attention_shape::head_dim); }
 
   /// q, k and v are strides into the fused rows: nothing is copied.
   template <class T>

@@ -34,7 +34,8 @@ model::model(model_settings settings)
     } else {
       attention_shape const shape{settings_.heads, settings_.value_dim, settings_.eps};
       blocks_.push_back(
-          {norm, std::make_unique<attention_mixer>(parameters_, settings_.kernel, settings_.width, shape, kDeviation)});
+          {norm, std::make_unique<attention_mixer>(parameters_, settings_.make_kernel(settings_.kernel, shape),
+                                                   settings_.width, shape, kDeviation)});
     }
   }
 }

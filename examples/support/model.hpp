@@ -7,8 +7,10 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "attention_kernel.hpp"
 #include "buffer.hpp"
 #include "layers.hpp"
 #include "mixer.hpp"
@@ -26,6 +28,8 @@ struct model_settings {
   int taps = 3;
   double eps = 1e-6;  // of the attention's normalizer
   unsigned seed = 1;
+  /// Another maker, and the attentions run on another device.
+  std::unique_ptr<attention_kernel> (*make_kernel)(std::string_view, attention_shape) = make_attention_kernel;
 };
 
 /// Activations of one forward, kept for its backward; reused from step to step, so that nothing is allocated in the

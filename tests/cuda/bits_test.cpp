@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Bits on a cuda_executor: the same in every order of the device's threads, in a workspace of the caller's, and for a row
-// or a packed sequence whatever else is in the batch.
-#include "device.hpp"
+// Bits on a cuda_executor: the same in every order of the device's threads, in a workspace of the caller's, and for a
+// row or a packed sequence whatever else is in the batch.
 #include "emu/executor.hpp"
 #include "support/run.hpp"
+#include "watched_memory.hpp"
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -48,8 +46,13 @@ TEST_CASE("the same bits again and in every order of threads") {
         continue;  // the same launches
       }
       CAPTURE(causal);
-      setup const s{.heads = 2, .kv_heads = 1, .time = 130, .value_dim = 20, .causal = causal,
-                    .state = state_use::in_place, .save_denominator = true};
+      setup const s{.heads = 2,
+                    .kv_heads = 1,
+                    .time = 130,
+                    .value_dim = 20,
+                    .causal = causal,
+                    .state = state_use::in_place,
+                    .save_denominator = true};
       problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
       forward_run reference(v, s, p, kind);
       reference.run(strategy);
@@ -68,30 +71,8 @@ TEST_CASE("the same bits again and in every order of threads") {
   });
 }
 
-/// Device memory that shows what was written.
-class watched_memory {
- public:
-  explicit watched_memory(std::size_t bytes) : size_(bytes), memory_(static_cast<std::byte*>(device::allocate(bytes))) {
-    std::vector<std::byte> const fill(bytes, std::byte{0xff});  // a NaN in any type
-    device::copy_to_device(memory_, fill.data(), bytes);
-  }
-  watched_memory(watched_memory const&) = delete;
-  watched_memory& operator=(watched_memory const&) = delete;
-  ~watched_memory() { device::release(memory_); }
-
-  [[nodiscard]] std::span<std::byte> from(std::size_t begin) const { return {memory_ + begin, size_ - begin}; }
-  [[nodiscard]] bool written() const {
-    std::vector<std::byte> now(size_);
-    device::copy_to_host(now.data(), memory_, size_);
-    return !std::ranges::all_of(now, [](std::byte b) { return b == std::byte{0xff}; });
-  }
-
- private:
-  std::size_t size_;
-  std::byte* memory_;
-};
-
-TEST_CASE("a workspace of the size asked for suffices wherever it begins, and one that is a byte too small stays clean") {
+TEST_CASE(
+    "a workspace of the size asked for suffices wherever it begins, and one that is a byte too small stays clean") {
   int used = 0;
   for (variant const& v : variants()) {
     CAPTURE(v);
@@ -138,7 +119,12 @@ std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, 
 
 TEST_CASE("a row of a batch has the bits that it has alone") {
   for_each_table([](variant const& v, element_kind kind, int strategy) {
-    setup const s{.batch = 2, .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 20, .state = state_use::both,
+    setup const s{.batch = 2,
+                  .heads = 2,
+                  .kv_heads = 1,
+                  .time = 70,
+                  .value_dim = 20,
+                  .state = state_use::both,
                   .save_denominator = true};
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
     forward_run whole(v, s, p, kind);

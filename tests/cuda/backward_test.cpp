@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// backward() on a cuda_executor beyond the gradient tables: its bits, its workspace, and shapes where kernels go round
+// a loop once more.
+#include "emu/executor.hpp"
+#include "support/run.hpp"
+#include "watched_memory.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace linattn_test {
+namespace {
+
+using linattn::element_kind;
+
+/// chunkwise<> and parallel: the other strategies launch the same kernels.
+constexpr int tested_strategies = 2;
+
+template <class F>
+void for_each_strategy(F&& f) {
+  for (variant const& v : variants()) {
+    CAPTURE(v);
+    for (int strategy = 0; strategy < tested_strategies; ++strategy) {
+      std::string const name = strategy_name(strategy);
+      CAPTURE(name);
+      f(v, strategy);
+    }
+  }
+}
+
+TEST_CASE("gradients have the same bits again and in every order of threads") {
+  using linattn::emu::schedule;
+  for_each_strategy([](variant const& v, int strategy) {
+    setup const s{.heads = 2, .kv_heads = 1, .time = 130, .value_dim = 20, .state = state_use::in_place};
+    auto const kind = element_kind::float32;
+    problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
+    backward_run reference(v, s, p, kind);
+    reference.run(strategy);
+    auto const check = [&](std::string const& way, linattn::emu::options const& options) {
+      CAPTURE(way);
+      linattn::emu::scoped_options const scope(options);
+      backward_run other(v, s, p, kind);
+      other.run(strategy);
+      CHECK(same_bits(reference, other));
+    };
+    check("another seed, threads interrupted", {.seed = 77, .preempt = 50});
+    check("in reverse", {.order = schedule::reverse});
+  });
+}
+
+TEST_CASE("backward uses a workspace of the size asked for, and none that is a byte too small") {
+  for_each_strategy([](variant const& v, int strategy) {
+    for (bool const saved : {true, false}) {
+      CAPTURE(saved);
+      setup const s{.batch = 2,
+                    .heads = 2,
+                    .kv_heads = 1,
+                    .time = 100,
+                    .value_dim = 20,
+                    .state = state_use::both,
+                    .save_denominator = saved};
+      auto const kind = element_kind::float32;
+      problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
+      backward_run reference(v, s, p, kind);
+      reference.run(strategy);
+      std::size_t const bytes = v.verbs(strategy, kind).backward_bytes(reference.arguments());
+      constexpr std::size_t alignment = 256;
+      REQUIRE(bytes > alignment);
+      for (std::size_t const size : {bytes - alignment, bytes - alignment - 1}) {  // its begin is aligned
+        CAPTURE(size);
+        watched_memory const workspace(size);
+        backward_run sized(v, s, p, kind);
+        call c = sized.arguments();
+        c.executor.workspace = workspace.from(0);
+        if (saved) {
+          c.out = reference.arguments().out;
+          c.denominator = reference.arguments().denominator;
+        }
+        v.verbs(strategy, kind).backward(c);
+        CHECK(same_bits(reference, sized));
+        CHECK(workspace.written() == (size == bytes - alignment));
+      }
+    }
+  });
+}
+
+/// Row `row` of a dense tensor of `rows` rows.
+std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, std::int64_t row) {
+  auto const size = static_cast<std::ptrdiff_t>(dense.size()) / rows;
+  return {dense.begin() + row * size, dense.begin() + (row + 1) * size};
+}
+
+TEST_CASE("the gradients of a row of a batch have the bits that they have alone") {
+  for_each_strategy([](variant const& v, int strategy) {
+    setup const s{.batch = 2, .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 20, .state = state_use::both};
+    auto const kind = element_kind::float32;
+    problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
+    backward_run whole(v, s, p, kind);
+    whole.run(strategy);
+    problem one = p;
+    one.batch = 1;
+    for (std::vector<double> problem::*const tensor :
+         {&problem::q, &problem::k, &problem::v, &problem::initial_kv, &problem::initial_k_sum, &problem::grad_out,
+          &problem::grad_final_kv, &problem::grad_final_k_sum}) {
+      one.*tensor = row_of(p.*tensor, 2, 1);
+    }
+    setup alone = s;
+    alone.batch = 1;
+    alone.order = memory_order::sliced;  // and no address is a multiple of 16
+    backward_run single(v, alone, one, kind);
+    single.run(strategy);
+    CHECK(single.grad_q.gather() == row_of(whole.grad_q.gather(), 2, 1));
+    CHECK(single.grad_k.gather() == row_of(whole.grad_k.gather(), 2, 1));
+    CHECK(single.grad_v.gather() == row_of(whole.grad_v.gather(), 2, 1));
+    CHECK(single.grad_initial().kv() == row_of(whole.grad_initial().kv(), 2, 1));
+    CHECK(single.grad_initial().k_sum() == row_of(whole.grad_initial().k_sum(), 2, 1));
+  });
+}
+
+TEST_CASE("gradients of groups of many queries, of many values and of many rows equal the oracle's") {
+  setup const grouped{.heads = 9, .kv_heads = 1, .time = 19, .value_dim = 20, .state = state_use::in_place};
+  setup const values{
+      .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 150, .state = state_use::both, .save_denominator = true};
+  setup const rows{
+      .batch = 17, .heads = 1, .kv_heads = 1, .time = 65, .value_dim = 3};  // parameters: more than one part
+  for_each_strategy([&](variant const& v, int strategy) {
+    for (setup const& s : {grouped, values, rows}) {
+      CAPTURE(s);
+      auto const kind = element_kind::float32;
+      problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
+      backward_run run(v, s, p, kind);
+      REQUIRE_NOTHROW(run.run(strategy));
+      run.check();
+    }
+  });
+}
+
+}  // namespace
+}  // namespace linattn_test

@@ -10,8 +10,8 @@
 namespace linattn::inline LINATTN_ABI {
 
 /// Parallel below the crossover length of the backend, chunkwise from there on. The choice depends on the length of
-/// each sequence and on the variant alone, never on the rest of the batch. Where a backend cannot know the length, as CUDA
-/// cannot that of a packed sequence, it takes chunkwise.
+/// each sequence and on the variant alone, never on the rest of the batch. Where a backend cannot know the length, as
+/// CUDA cannot that of a packed sequence, it takes chunkwise.
 struct automatic {
   using is_execution_strategy = void;
 };

@@ -96,6 +96,60 @@ struct octet_list {
   }
 };
 
+/// How the warps of a block share the octets. Rows of one or two blocks are one group's, which has all octets. Rows of
+/// three or four, padded to four, are shared by four groups: group a has blocks a, a + 1 and a + 2 (modulo 4), in its
+/// own numbers 0, 1 and 2; of them it takes the octets of 0 with itself, all of 0 and 1, and half of those of 0 and 2.
+/// The other half is group a + 2's. So every octet is taken once, and all groups run the same code.
+template <PolynomialMap Map>
+struct octet_groups {
+  using list = octet_list<Map>;
+  static_assert(list::blocks <= 4, "linattn::octet_groups: head_dim above 32; up to 32; use the form in phases");
+  static constexpr int groups = list::blocks <= 2 ? 1 : 4;
+  static constexpr bool shared = groups > 1;
+  static constexpr int blocks = shared ? 3 : list::blocks;  // whose octets a group takes
+  static constexpr int pair_octets = shared && Map::c2 > 0 ? 17 : list::pair_octets;
+  static constexpr int linear_octets = shared && Map::c1 > 0 ? 1 : list::linear_octets;
+  static constexpr int octets = pair_octets + linear_octets + (Map::c0 > 0 ? 1 : 0);
+
+  /// The largest shift of an octet whose second block is b, in the group's numbers.
+  LINATTN_HOST_DEVICE static constexpr int largest_shift(int b) { return shared && b > 0 ? 3 : 4; }
+
+  /// The n-th octet in the group's numbers. In those of 0 and 2, block 2 comes turned by third_turn(group) places.
+  LINATTN_HOST_DEVICE static constexpr octet at(int n) {
+    if constexpr (!shared) {
+      return list::at(n);
+    }
+    if (n >= octets || n < 0) {
+      return {};
+    }
+    if (n >= pair_octets) {
+      return {n < pair_octets + linear_octets ? octet_kind::linear : octet_kind::constant, 0, 0, 0};
+    }
+    int const e = n - 5;
+    return n < 5   ? octet{octet_kind::pairs, 0, 0, n}
+           : e < 4 ? octet{octet_kind::pairs, 0, 1, e}
+           : e < 8 ? octet{octet_kind::pairs, 1, 0, e - 3}
+                   : octet{octet_kind::pairs, 0, 2, e - 8};
+  }
+
+  LINATTN_HOST_DEVICE static constexpr int third_turn(int group) { return group >= 2 ? 1 : 0; }
+
+  /// Block b of the group, as the row counts them.
+  LINATTN_HOST_DEVICE static constexpr int block(int group, int b) { return shared ? (group + b) % 4 : b; }
+
+  /// The n-th octet of the group, as the row counts them; the constant is group 0's.
+  LINATTN_HOST_DEVICE static constexpr octet of(int group, int n) {
+    octet const o = at(n);
+    if (!shared || o.kind == octet_kind::none) {
+      return o;
+    }
+    if (o.kind == octet_kind::constant) {
+      return group == 0 ? o : octet{};
+    }
+    return {o.kind, block(group, o.a), block(group, o.b), o.shift + (o.b == 2 ? third_turn(group) : 0)};
+  }
+};
+
 }  // namespace linattn::inline LINATTN_ABI::detail
 
 #endif

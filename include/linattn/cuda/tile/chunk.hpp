@@ -14,23 +14,24 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
-/// For blocks of 128 threads: thread r takes query r, thread 64 + r key r.
-template <class Map, class Element, class Operand>
+/// Thread r takes query r, thread 64 + r key r; all of them share the values.
+template <class Map, class Element, class Operand, int Threads, int ValueTile>
 struct staged_chunk {
   using real = typename Operand::real;
   using operand_element = typename Operand::element;
   static_assert(sizeof(Element) == sizeof(operand_element),
                 "linattn::staged_chunk: an operand format of another size than the element's; the same size; elements "
                 "become operands in place");
-  static constexpr int threads = 128;
   static constexpr int tokens = 64;
-  static constexpr int value_tile = 64;
   static constexpr int dim = Map::head_dim;
+  static constexpr int row_tile = round_up_to(dim, 16);
+  static_assert(Threads >= 2 * tokens,
+                "linattn::staged_chunk: too few threads; a thread for each row; use 128 or more");
   using raw_piece = element_piece<Element>;
 
-  shared_tile<operand_element, tokens, 16> q;
-  shared_tile<operand_element, tokens, 16> k;
-  shared_tile<operand_element, tokens, value_tile> v;
+  shared_tile<operand_element, tokens, row_tile> q;
+  shared_tile<operand_element, tokens, row_tile> k;
+  shared_tile<operand_element, tokens, ValueTile> v;
 
   LINATTN_DEVICE void start_rows(role side, Element const* first, std::int64_t time_stride, bool vectors, int count) {
     int const row = row_of(side);
@@ -82,7 +83,7 @@ struct staged_chunk {
     write_row(side == role::query ? q : k, row, x);
   }
 
-  /// Columns [column, column + value_tile) of the values; zero outside the tensor.
+  /// Columns [column, column + ValueTile) of the values; zero outside the tensor.
   LINATTN_DEVICE void start_values(Element const* first, std::int64_t time_stride, bool vectors, int count, int column,
                                    int columns) {
     for_each_piece([&](int row, int at) {
@@ -119,7 +120,10 @@ struct staged_chunk {
  private:
   static LINATTN_DEVICE int row_of(role side) {
     int const thread = static_cast<int>(simt::thread_idx().x);
-    return side == role::query ? (thread < tokens ? thread : -1) : thread - tokens;
+    if (side == role::query) {
+      return thread < tokens ? thread : -1;
+    }
+    return Threads == 2 * tokens || thread < 2 * tokens ? thread - tokens : -1;
   }
   LINATTN_DEVICE Element* raw_row(role side, int row) {
     return reinterpret_cast<Element*>(side == role::query ? q.row(row) : k.row(row));
@@ -128,10 +132,10 @@ struct staged_chunk {
   /// The pieces of the values that this thread copies and converts.
   template <class F>
   static LINATTN_DEVICE void for_each_piece(F&& f) {
-    constexpr int per_row = value_tile / raw_piece::size;
+    constexpr int per_row = ValueTile / raw_piece::size;
     LINATTN_SIMT_UNROLL
-    for (int i = 0; i < tokens * per_row / threads; ++i) {
-      int const piece = i * threads + static_cast<int>(simt::thread_idx().x);
+    for (int i = 0; i < tokens * per_row / Threads; ++i) {
+      int const piece = i * Threads + static_cast<int>(simt::thread_idx().x);
       f(piece / per_row, piece % per_row * raw_piece::size);
     }
   }

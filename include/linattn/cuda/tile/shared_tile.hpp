@@ -29,17 +29,17 @@ struct shared_tile {
 /// Which way the second of four 8 x 8 matrices lies from the first.
 enum class second_matrix : std::uint8_t { below, beside };
 
-/// Four 8 x 8 matrices of a tile, the first at (row, column), as fragments; Transposed: the pairs of a word lie in
-/// neighbouring rows instead of neighbouring columns.
+/// Four 8 x 8 matrices of a tile, the first at (row, column), as fragments; the right-hand ones begin `right_by`
+/// columns further. Transposed: the pairs of a word lie in neighbouring rows instead of neighbouring columns.
 template <class Operand, bool Transposed, second_matrix Second, class Tile>
-LINATTN_DEVICE void load_matrices(typename Operand::word (&r)[4], Tile const& tile, int row, int column) {
+LINATTN_DEVICE void load_matrices(typename Operand::word (&r)[4], Tile const& tile, int row, int column, int right_by) {
   int const lane = simt::lane();
   if constexpr (sizeof(typename Operand::element) == 2) {
     bool const odd = lane / 8 % 2 != 0;
     bool const upper = lane >= 16;
     bool const down = Second == second_matrix::below ? odd : upper;
     bool const right = Second == second_matrix::below ? upper : odd;
-    auto const address = simt::to_shared(tile.row(row + lane % 8 + (down ? 8 : 0)) + column + (right ? 8 : 0));
+    auto const address = simt::to_shared(tile.row(row + lane % 8 + (down ? 8 : 0)) + column + (right ? right_by : 0));
     if constexpr (Transposed) {
       simt::ldmatrix_trans(r, address);
     } else {
@@ -51,7 +51,7 @@ LINATTN_DEVICE void load_matrices(typename Operand::word (&r)[4], Tile const& ti
     LINATTN_SIMT_UNROLL
     for (int m = 0; m < 4; ++m) {
       int const down = Second == second_matrix::below ? m % 2 * 8 : m / 2 * 8;
-      int const right = Second == second_matrix::below ? m / 2 * 8 : m % 2 * 8;
+      int const right = Second == second_matrix::below ? m / 2 * right_by : m % 2 * right_by;
       if constexpr (Transposed) {
         r[m] = {simt::load(tile.row(row + down + 2 * t) + column + right + g),
                 simt::load(tile.row(row + down + 2 * t + 1) + column + right + g)};
@@ -65,28 +65,29 @@ LINATTN_DEVICE void load_matrices(typename Operand::word (&r)[4], Tile const& ti
 
 /// A: 16 rows of the tile by 16 columns.
 template <class Operand, class Tile>
-LINATTN_DEVICE void load_a(typename Operand::word (&a)[4], Tile const& tile, int row, int column) {
-  load_matrices<Operand, false, second_matrix::below>(a, tile, row, column);
+LINATTN_DEVICE void load_a(typename Operand::word (&a)[4], Tile const& tile, int row, int column, int right_by = 8) {
+  load_matrices<Operand, false, second_matrix::below>(a, tile, row, column, right_by);
 }
 
 /// A of the transposed tile: 16 columns of it are the rows, 16 of its rows are summed over.
 template <class Operand, class Tile>
-LINATTN_DEVICE void load_a_transposed(typename Operand::word (&a)[4], Tile const& tile, int row, int column) {
-  load_matrices<Operand, true, second_matrix::beside>(a, tile, row, column);
+LINATTN_DEVICE void load_a_transposed(typename Operand::word (&a)[4], Tile const& tile, int row, int column,
+                                      int right_by = 8) {
+  load_matrices<Operand, true, second_matrix::beside>(a, tile, row, column, right_by);
 }
 
 /// B for two products: 16 rows of the tile are summed over; b[0], b[1] serve its columns from `column`, b[2], b[3] the
 /// next eight.
 template <class Operand, class Tile>
 LINATTN_DEVICE void load_b(typename Operand::word (&b)[4], Tile const& tile, int row, int column) {
-  load_matrices<Operand, true, second_matrix::below>(b, tile, row, column);
+  load_matrices<Operand, true, second_matrix::below>(b, tile, row, column, 8);
 }
 
 /// B of the transposed tile for two products: 16 columns are summed over; b[0], b[1] serve the rows from `row`, b[2], b[3]
 /// the next eight.
 template <class Operand, class Tile>
 LINATTN_DEVICE void load_b_transposed(typename Operand::word (&b)[4], Tile const& tile, int row, int column) {
-  load_matrices<Operand, false, second_matrix::beside>(b, tile, row, column);
+  load_matrices<Operand, false, second_matrix::beside>(b, tile, row, column, 8);
 }
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS

@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <exception>
 
-#include "check_gradients.hpp"
 #include "generate.hpp"
 #include "options.hpp"
+#include "support/check_gradients.hpp"
 #include "text.hpp"
 #include "train.hpp"
 
@@ -56,7 +56,7 @@ int run(options settings) {
     return 0;
   }
   if (settings.check_gradients) {
-    return check_gradients(settings.model.kernel) ? 0 : 1;
+    return check_gradients(settings.model.kernel, check_targets::all) ? 0 : 1;
   }
   if (settings.smoke) {
     settings = shrink_for_smoke(settings);

@@ -6,8 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "support/attention_kernel.hpp"
-
 namespace example {
 namespace {
 
@@ -15,14 +13,9 @@ auto model_number(int model_settings::*member, int least, int most) {
   return [=](options& all, std::string_view text) { return read_number(text, least, most, all.model.*member); };
 }
 
-std::string kernel_names() {
-  auto const names = attention_kernel_names();
-  return join({names.begin(), names.end()}, '|');
-}
-
 bool set_kernel(options& all, std::string_view text) {
   all.model.kernel = text;
-  auto const names = attention_kernel_names();
+  auto const names = mixer_names();
   return std::find(names.begin(), names.end(), text) != names.end();
 }
 
@@ -33,7 +26,7 @@ bool set_blocks(options& all, std::string_view text) {
 
 std::vector<option<options>> table() {
   return {
-      {"--kernel", kernel_names(), "the feature map of the attention", set_kernel},
+      {"--kernel", join(mixer_names(), '|'), "the feature map of the attention, or a rival of it", set_kernel},
       {"--seconds", "1..86400", "training time", number(&options::seconds, 1.0, 86400.0)},
       {"--steps", "1..1000000000", "train so many steps instead", number(&options::steps, 1, 1000000000)},
       {"--prompt", "TEXT", "what the generated text continues; else the start of a held-out line",

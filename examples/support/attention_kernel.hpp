@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// One layer's linear attention behind a virtual call: which map it is, is then a run-time choice, and each map's
-// templates are instantiated in one translation unit (attention_kernel_*.cpp). The interface that a program with one
-// map does not need.
+// One layer's attention behind a virtual call: which map it is, is then a run-time choice, and each map's templates are
+// instantiated in one translation unit (attention_kernel_*.cpp). The interface that a program with one map does not
+// need. One kernel is no linear attention: softmax, to compare with.
 #pragma once
 
 #include <memory>

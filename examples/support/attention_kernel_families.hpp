@@ -15,5 +15,6 @@ std::unique_ptr<attention_kernel> make_based(attention_shape shape);
 std::unique_ptr<attention_kernel> make_power2(attention_shape shape);
 std::unique_ptr<attention_kernel> make_elu_plus_one(attention_shape shape);
 std::unique_ptr<attention_kernel> make_identity(attention_shape shape);
+std::unique_ptr<attention_kernel> make_softmax(attention_shape shape);
 
 }  // namespace example

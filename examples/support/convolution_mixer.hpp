@@ -5,6 +5,7 @@
 
 #include "layers.hpp"
 #include "mixer.hpp"
+#include "short_convolution.hpp"
 
 namespace example {
 
@@ -22,10 +23,9 @@ class convolution_mixer final : public mixer {
   void step(std::span<float const> values, int batch, float const* u, float* out, mixer_state& state) const override;
 
  private:
-  int width_, taps_;
+  int width_;
   linear gate_;
-  parameter filter_;       // (taps, width); tap 0 is the token itself, tap j the one j before
-  parameter filter_bias_;  // (width)
+  short_convolution convolution_;
 };
 
 }  // namespace example

@@ -114,8 +114,13 @@ class linattn_kernel final : public attention_kernel {
   using sum = typename Device::sum;
 
   struct state final : mixer_state {
-    state(int batch, int heads, int value_dim) : values{batch, heads, value_dim} {}
+    state(int batch, int heads, int value_dim)
+        : values{batch, heads, value_dim},
+          size(static_cast<std::size_t>(batch * heads) * Map::feature_dim * static_cast<std::size_t>(value_dim + 1)) {}
+    std::size_t bytes() const override { return size * sizeof(float); }
+
     typename Device::template state<Map> values;
+    std::size_t size;  // numbers: of the weighted values, and of the sum of the keys
   };
 
   static std::size_t size(sequence_shape shape, int width) { return static_cast<std::size_t>(shape.rows() * width); }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What a sequence mixer is: the part of a residual block that moves information along time. Two are here, the short
-// convolution (convolution_mixer.hpp) and linear attention (attention_mixer.hpp). Not an autograd node: the caller
-// keeps the activations.
+// What a sequence mixer is: the part of a residual block that moves information along time. The short convolution
+// (convolution_mixer.hpp), attention (attention_mixer.hpp), and two rivals (selective_mixer.hpp, time_mixer.hpp). Not
+// an autograd node: the caller keeps the activations.
 #pragma once
 
 #include <cstddef>
@@ -24,6 +24,8 @@ struct sequence_shape {
 class mixer_state {
  public:
   virtual ~mixer_state() = default;
+  /// Of the numbers that are remembered.
+  virtual std::size_t bytes() const = 0;
 };
 
 class mixer {

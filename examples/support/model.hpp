@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The model of the examples: embedding, pre-norm residual blocks (short convolutions and linear attentions), a final
-// norm, logits through the transposed embedding. There is no position embedding: order comes from the convolutions and
-// the causal mask. Holds parameters; activations are in a workspace, one per thread at work, and the past of a text is
-// in a decoder_state.
+// The model of the examples: embedding, pre-norm residual blocks (short convolutions and attentions or their rivals), a
+// final norm, logits through the transposed embedding. Without a position embedding, which is optional, order comes
+// from the convolutions and the causal mask. Holds parameters; activations are in a workspace, one per thread at work,
+// and the past of a text is in a decoder_state.
 #pragma once
 
 #include <memory>
@@ -18,10 +18,11 @@
 namespace example {
 
 struct model_settings {
-  std::string kernel = "rebased";
-  /// One letter a block: 'c' a convolution mixer, 'a' an attention mixer.
+  std::string kernel = "rebased";  // one of mixer_names()
+  /// One letter a block: 'c' a convolution mixer, 'a' the mixer that `kernel` names.
   std::string blocks = "caca";
   int vocabulary = 256;
+  int positions = 0;  // the longest sequence, if each position has a learned vector
   int width = 128;
   int heads = 4;
   int value_dim = 32;
@@ -39,11 +40,22 @@ struct workspace {
   std::vector<buffer> normal;      // each LayerNorm's output
   std::vector<buffer> statistics;  // each LayerNorm's mean and 1 / deviation
   std::vector<buffer> saved;       // each mixer's own
+  std::vector<int> targets;        // those that are not negative, and their rows
+  std::vector<int> target_rows;
+  buffer picked, grad_picked;  // these rows' part of the last residual, and its gradient
   buffer logits, grad_residual, grad_normal, scratch;
 };
 
-/// What the model remembers of the text so far: one state a mixer. Its size does not grow with the text.
-using decoder_state = std::vector<std::unique_ptr<mixer_state>>;
+/// What the model remembers of the text so far. With linear attention its size does not grow with the text.
+struct decoder_state {
+  std::size_t bytes() const;
+
+  std::vector<std::unique_ptr<mixer_state>> mixers;
+  int position = 0;
+};
+
+/// What model_settings::kernel can be: an attention kernel's name (which make_kernel must know), "mamba" or "rwkv".
+std::vector<std::string_view> mixer_names();
 
 class model {
  public:
@@ -57,7 +69,11 @@ class model {
   float* forward(sequence_shape shape, std::span<int const> tokens, workspace& work,
                  decoder_state* final_state = nullptr) const;
 
-  /// The summed cross-entropy of `targets`; adds the gradient of `scale` times it.
+  /// Logits of the positions whose target is not negative, and of these alone, in their order; work.targets has theirs.
+  float* forward_targets(sequence_shape shape, std::span<int const> tokens, std::span<int const> targets,
+                         workspace& work) const;
+
+  /// The summed cross-entropy of the targets that are not negative; adds the gradient of `scale` times it.
   double loss_and_gradient(sequence_shape shape, std::span<int const> tokens, std::span<int const> targets, float scale,
                            workspace& work, std::span<float> gradients) const;
 
@@ -70,11 +86,17 @@ class model {
     layer_norm norm;
     std::unique_ptr<mixer> mix;
   };
+  std::unique_ptr<mixer> make_mixer(char kind);
   void prepare(sequence_shape shape, workspace& work) const;
+  void forward_blocks(sequence_shape shape, std::span<int const> tokens, workspace& work,
+                      decoder_state* final_state) const;
+  void add_positions(int rows, int time, int first, float* residual) const;
+  float* logits_of(float const* residual, int rows, workspace& work) const;
 
   model_settings settings_;
   parameter_set parameters_;
   embedding embedding_;
+  parameter positions_;  // (positions, width)
   std::vector<block> blocks_;
   layer_norm final_norm_;
 };

@@ -10,6 +10,8 @@
 namespace linattn::inline LINATTN_ABI {
 
 /// Adds phi(k') v^T to the state and reads out = scale(den) * phi(q')^T S with the new state. Any strategy decodes so.
+/// Forward-only: the gradients of a decode are those of forward(). Call backward() on its tokens, one or many, with the
+/// state before them as initial_state.
 /// Shapes    as in step_args; the state has a slot for each batch row and is updated in place.
 /// Numerics  accumulates in accumulator_t; a row's result does not depend on the rest of the batch.
 /// Sync      returns when done on a CPU executor; asynchronous on a stream.

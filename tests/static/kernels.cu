@@ -19,6 +19,12 @@ LINATTN_TEST_FORWARD(linattn::taylor<64>, float)
 LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, linattn::bf16)
 LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, float)
 
+// The fused form of long rows, whose features four warps share.
+template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::rebased<32>, linattn::bf16>>;
+template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::rebased<32>, float>>;
+template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::taylor<32>, linattn::bf16>>;
+template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::taylor<32>, float>>;
+
 using parallel_attention = linattn::attention<linattn::taylor<16>, linattn::parallel, linattn::sum_normalizer, linattn::bf16>;
 template void linattn::forward(linattn::cuda_executor<> const&, parallel_attention const&,
                                parallel_attention::forward_args const&);

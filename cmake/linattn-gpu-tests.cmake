@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# The conformance tests of tests/cuda compiled by nvcc, for a machine with a GPU: scripts/gpu.sh builds the target
-# linattn_gpu and runs what is under gpu/ in the build folder. The same sources, oracle and bounds as on the host
+# The conformance and gradient tests of tests/cuda compiled by nvcc, for a machine with a GPU: scripts/gpu.sh builds the
+# target linattn_gpu and runs what is under gpu/ in the build folder. The same sources, oracle and bounds as on the host
 # executor; a part is a family of maps and an element type there. Included with LINATTN_GPU_TESTS, after the tests' own
 # folders.
 if(NOT LINATTN_HAS_CUDA)
@@ -34,9 +34,11 @@ function(linattn_add_gpu_variants part family elements selector)
   target_compile_definitions(${variants} PRIVATE LINATTN_TEST_FAMILY=visit_${family}_family
     LINATTN_TEST_ELEMENTS=${elements} LINATTN_TEST_SELECTOR=${selector})
   set_target_properties(${variants} PROPERTIES CUDA_EXTENSIONS OFF)
-  foreach(topic conformance continuation)
+  foreach(source conformance/conformance conformance/continuation gradient/oracle)
+    get_filename_component(topic "${source}" NAME)
+    string(REPLACE "oracle" "gradient" topic "${topic}")
     set(target linattn_gpu_${topic}.${part})
-    add_executable(${target} EXCLUDE_FROM_ALL "${_tests}/conformance/${topic}_test.cpp")
+    add_executable(${target} EXCLUDE_FROM_ALL "${_tests}/${source}_test.cpp")
     target_link_libraries(${target} PRIVATE linattn_doctest_main linattn_dev linattn::cuda linattn_test_support
       ${variants} linattn_gpu_mirror)
     target_include_directories(${target} PRIVATE "${_tests}")
@@ -58,6 +60,8 @@ linattn_add_gpu_variants(other.f16 other 4 linattn::cuda_tuning)
 linattn_add_gpu_variants(few.double few 8 small_pieces)
 linattn_add_gpu_variants(few.precise few 5 precise_pieces)
 
-if(TARGET linattn.benchmark.cuda_forward)
-  add_dependencies(linattn_gpu linattn.benchmark.cuda_forward)
-endif()
+foreach(program forward training)
+  if(TARGET linattn.benchmark.cuda_${program})
+    add_dependencies(linattn_gpu linattn.benchmark.cuda_${program})
+  endif()
+endforeach()

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# Everything that needs a GPU: scripts/gpu.sh [STEP...]   (default: build primitives tests sanitize bench report)
+# Everything that needs a GPU: scripts/gpu.sh [STEP...]   (default: all of these, in this order)
 #   build            compiles what follows for the GPU that is there (ARCHITECTURE=90a overrides)
 #   primitives       each device primitive against a formula: if this fails, nothing else means anything
 #   tests            the CUDA examples and the conformance tests of every map, strategy and element type
+#   gradients        the gradient tests of every map, strategy and element type
 #   sanitize [TOOL]  compute-sanitizer on a reduced set: memcheck racecheck initcheck synccheck, or one of them
-#   bench            linattn, the device's ceilings, PyTorch and flash-linear-attention on the same shapes
+#   bench            forward, and forward with backward, on the same shapes: linattn, PyTorch, flash-linear-attention
 #   report           a table, and docs/gpu/<date>-<device>.md and .json
 #   --pack           here, with a network: fills gpu_carry/ with what that machine may lack (doctest, wheels)
 # Needs there: nvcc, CMake 3.21, a C++20 compiler; python3 for the report; PyTorch and Triton for the peers. Downloads
@@ -72,7 +73,8 @@ build() {
   options+=("-DCMAKE_CUDA_ARCHITECTURES=$(architecture)-real" -DCMAKE_BUILD_TYPE=Release -DLINATTN_CUDA=ON
             -DLINATTN_GPU_TESTS=ON -DLINATTN_TOOL_TESTS=OFF -DLINATTN_BUILD_BENCHMARKS=ON)
   cmake -S . -B "$build" "${options[@]}" > "$build/configure.log" || { cat "$build/configure.log"; exit 1; }
-  timeout "$limit" cmake --build "$build" --parallel "$jobs" --target linattn_gpu example_02_cuda_stream example_05_train_rebased_cuda
+  timeout "$limit" cmake --build "$build" --parallel "$jobs" \
+    --target linattn_gpu example_02_cuda_stream example_05_train_rebased_cuda
 }
 
 # run NAME SECONDS COMMAND...: its output goes to NAME.log, its outcome to the screen and to outcomes.tsv.
@@ -104,20 +106,29 @@ primitives() {
   run primitives 120 "$build/gpu/primitives"
 }
 
-tests() {
-  built "$build/gpu/conformance.few.precise"
-  need_gpu tests
-  begin_step tests
+# run_all PROGRAM...: one after the other, within the step's limit.
+run_all() {
   local failed=0 program end=$((SECONDS + limit))
-  for program in 02_cuda_stream 05_train_rebased_cuda; do
-    run "$program" "$limit" "$build/examples/$program" || failed=1
-  done
-  for program in "$build"/gpu/conformance.* "$build"/gpu/continuation.*; do
+  for program in "$@"; do
     local left=$((end - SECONDS))
     if [[ $left -lt 5 ]]; then left=5; fi
     run "$(basename "$program")" "$left" "$program" || failed=1
   done
   return "$failed"
+}
+
+tests() {
+  built "$build/gpu/conformance.few.precise"
+  need_gpu tests
+  begin_step tests
+  run_all "$build"/examples/{02_cuda_stream,05_train_rebased_cuda} "$build"/gpu/{conformance,continuation}.*
+}
+
+gradients() {
+  built "$build/gpu/gradient.few.precise"
+  need_gpu gradients
+  begin_step gradients
+  run_all "$build"/gpu/gradient.*
 }
 
 sanitize() {
@@ -128,8 +139,8 @@ sanitize() {
   local tool program failed=0 tools=(memcheck racecheck initcheck synccheck)
   if [[ -n ${1:-} ]]; then tools=("$1"); fi
   for tool in "${tools[@]}"; do
-    for program in primitives conformance.few.precise continuation.few.precise; do
-      run "$tool.$program" $((limit / (3 * ${#tools[@]}))) \
+    for program in primitives {conformance,continuation,gradient}.few.precise; do
+      run "$tool.$program" $((limit / (4 * ${#tools[@]}))) \
         compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/gpu/$program" || failed=1
     done
   done
@@ -137,12 +148,15 @@ sanitize() {
 }
 
 bench() {
-  built "$build/benchmarks/cuda/cuda_forward"
+  built "$build/benchmarks/cuda/cuda_training"
   need_gpu bench
   begin_step bench
-  local failed=0 wheel
-  timeout $((limit / 2)) "$build/benchmarks/cuda/cuda_forward" "${bench_options[@]}" \
-    > "$results/linattn.jsonl" || failed=1
+  local failed=0 program wheel
+  : > "$results/linattn.jsonl"
+  for program in forward training; do
+    timeout $((limit / 4)) "$build/benchmarks/cuda/cuda_$program" "${bench_options[@]}" \
+      >> "$results/linattn.jsonl" || failed=1
+  done
   cat "$results/linattn.jsonl"
   rm -rf "$build/peers"
   mkdir -p "$build/peers"
@@ -162,7 +176,7 @@ if [[ ${1:-} == --pack ]]; then
   exit 0
 fi
 steps=("$@")
-if [[ $# -eq 0 ]]; then steps=(build primitives tests sanitize bench report); fi
+if [[ $# -eq 0 ]]; then steps=(build primitives tests gradients sanitize bench report); fi
 bench_options=()
 if [[ -n ${SHAPES:-} ]]; then bench_options+=(--shapes "$SHAPES"); fi
 
@@ -175,6 +189,7 @@ for ((i = 0; i < ${#steps[@]}; ++i)); do
     build) build ;;
     primitives) primitives || { echo "the primitives are wrong: nothing after them would mean anything"; exit 1; } ;;
     tests) tests || status=1 ;;
+    gradients) gradients || status=1 ;;
     sanitize)
       case ${steps[i + 1]:-} in
         *check) sanitize "${steps[i + 1]}" || status=1; skip_next=1 ;;
@@ -183,7 +198,7 @@ for ((i = 0; i < ${#steps[@]}; ++i)); do
     bench) bench || status=1 ;;
     report) report || status=1 ;;
     *)
-      echo "gpu.sh: got '${steps[i]}'; accepts build, primitives, tests, sanitize, bench, report and --pack" >&2
+      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench report --pack" >&2
       exit 2 ;;
   esac
 done

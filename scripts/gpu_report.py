@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-STEPS = ("primitives", "tests", "sanitize")
+STEPS = ("primitives", "tests", "gradients", "sanitize")
 
 
 def json_lines(path):
@@ -37,30 +37,42 @@ def summary(rows):
     return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
-def time_table(ours, peers):
+def time_table(rows):
     """A row a measurement, and how many times the time of linattn it took at the same map (softmax: Based at d = 64),
     head_dim and shape."""
     def key(row, feature_map=None):
         return (feature_map or row["map"], row["head_dim"], row["batch"], row["heads"], row["time"])
 
-    own = {key(row): row["ms"] for row in ours if "ms" in row}
-    lines = ["| B x H x T | map, head_dim | by | ms | ns a token-head | times linattn | share of the roof |",
-             "|---|---|---|---|---|---|---|"]
-    rows = sorted(ours + peers, key=lambda row: (row["batch"], row["heads"], row["time"], row["head_dim"], row["map"],
-                                                 row["by"] != "linattn", row["by"]))
-    for row in rows:
+    own = {key(row): row["ms"] for row in rows if row["by"] == "linattn" and "ms" in row}
+    with_forward = any("times_forward" in row for row in rows)
+    head = ["B x H x T", "map, head_dim", "by", "ms", "ns a token-head", "times linattn", "share of the roof"]
+    head += ["times its forward", "workspace, MB"] if with_forward else []
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for row in sorted(rows, key=lambda row: (row["batch"], row["heads"], row["time"], row["head_dim"], row["map"],
+                                             row["by"] != "linattn", row["by"])):
         base = own.get(key(row, "taylor" if row["map"] == "softmax" else None))
         cells = [f"{row['batch']} x {row['heads']} x {row['time']}", f"{row['map']}, {row['head_dim']}", row["by"]]
         if "ms" in row:
             cells += [f"{row['ms']:.3f}", f"{row['ns_token_head']:.3f}", f"{row['ms'] / base:.2f}" if base else "",
                       f"{row['roof_share']:.0%}" if "roof_share" in row else ""]
+            if with_forward:
+                cells += [f"{row['times_forward']:.2f}" if "times_forward" in row else "",
+                          f"{row['workspace_bytes'] / 1e6:.1f}" if "workspace_bytes" in row else ""]
         else:
-            cells += [row.get("failed", "failed"), "", "", ""]
+            cells += [row.get("failed", "failed")] + [""] * (len(head) - 4)
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 
-def markdown(date, commit, device, ours, peers, steps):
+TABLES = {
+    "forward": "Forward, bf16, value_dim 64, medians of CUDA events, inputs from memory. The roof: each tensor once at "
+               "the copy's rate, or the state's products at the rate of mma.sync, whichever takes longer.",
+    "training": "Forward and backward together, the same way; backward reads what forward saved. The workspace is "
+                "backward's.",
+}
+
+
+def markdown(date, commit, device, times, steps):
     lines = [f"# linattn on {device.get('name', 'an unknown device')}, {date}", "",
              f"Written by scripts/gpu.sh at commit {commit}; the numbers are in the .json beside this file.", ""]
     if "copy_bytes_s" in device:
@@ -70,9 +82,9 @@ def markdown(date, commit, device, ours, peers, steps):
     lines += [f"| {step} | {summary(rows)} |" for step, rows in steps.items()]
     wrong = [row for rows in steps.values() for row in rows if row[1] in ("FAILED", "not finished")]
     lines += ["", *(f"- {name}: {outcome} after {seconds} s" for name, outcome, seconds in wrong)]
-    lines += ["", "Forward, bf16, value_dim 64, medians of CUDA events, inputs from memory. The roof: each tensor once "
-              "at the copy's rate, or the state's products at the rate of mma.sync, whichever takes longer.", ""]
-    lines += time_table(ours, peers) if ours or peers else ["No times: the step bench was not run."]
+    for what, text in TABLES.items():
+        rows = [row for row in times if row["what"] == what]
+        lines += ["", text, ""] + time_table(rows) if rows else ["", f"No times of {what}: the step bench was not run."]
     return "\n".join(lines) + "\n"
 
 
@@ -82,9 +94,8 @@ def main():
     parser.add_argument("--output", type=pathlib.Path, required=True)
     options = parser.parse_args()
     lines = json_lines(options.results / "linattn.jsonl")
-    ours = [line for line in lines if line["what"] == "forward"]
     device = next((line for line in lines if line["what"] == "device"), {})
-    peers = json_lines(options.results / "peers.jsonl")
+    times = [line for line in lines if line["what"] != "device"] + json_lines(options.results / "peers.jsonl")
     steps = {step: outcomes(options.results, step) for step in STEPS}
     if not device and not any(steps.values()):
         sys.exit(f"gpu_report.py: nothing was run: {options.results} holds no results")
@@ -92,12 +103,12 @@ def main():
                            stderr=subprocess.DEVNULL)
     commit = found.stdout.strip() or "unknown"
     date = datetime.date.today().isoformat()
-    text = markdown(date, commit, device, ours, peers, steps)
+    text = markdown(date, commit, device, times, steps)
     name = re.sub(r"\W+", "-", device.get("name", "unknown")).strip("-").lower()
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{date}-{name}.md").write_text(text)
     (options.output / f"{date}-{name}.json").write_text(json.dumps(
-        {"date": date, "commit": commit, "device": device, "steps": steps, "forward": ours + peers}, indent=1) + "\n")
+        {"date": date, "commit": commit, "device": device, "steps": steps, "times": times}, indent=1) + "\n")
     print(text)
 
 

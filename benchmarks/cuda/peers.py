@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times of neighbours on the shapes of forward.cu: peers.py [--shapes BxHxT,...] [--rounds N]
+"""Times of neighbours on the shapes of forward.cu and training.cu: peers.py [--shapes BxHxT,...] [--rounds N]
 
-PyTorch's causal softmax attention, and, where its package fla is importable, flash-linear-attention's Based, ReBased and
-chunked linear attention. bf16, value_dim 64, medians of CUDA events, inputs rotated past the L2 cache. Prints one JSON
-object a line; a peer that fails says so in its line. Exit code 77: no PyTorch or no GPU.
+PyTorch's causal softmax attention, and, where its package fla is importable, flash-linear-attention's Based, ReBased
+and chunked linear attention: forward, and forward with backward through autograd. bf16, value_dim 64, medians of CUDA
+events, inputs rotated past the L2 cache. Prints one JSON object a line; a peer that fails says so in its line. Exit
+code 77: no PyTorch or no GPU.
 """
 import argparse
 import json
@@ -58,6 +59,28 @@ def median_ms(torch, call, sets, rounds):
     return sorted(begin.elapsed_time(end) for begin, end in zip(events, events[1:]))[rounds // 2]
 
 
+def measure(torch, what, call, rows, head_dim, cache, rounds):
+    """Milliseconds of call(q, k, v), and of its gradients too in a training."""
+    def random(width):
+        return torch.randn(*rows, width, device="cuda", dtype=torch.bfloat16)
+
+    def with_backward(q, k, v, grad_out):
+        return torch.autograd.grad(call(q, k, v), (q, k, v), grad_out)
+
+    training = what == "training"
+    bytes_a_set = 2 * rows[0] * rows[1] * rows[2] * (2 * head_dim + (2 if training else 1) * VALUE_DIM)
+    count = min(64, 2 + 2 * cache // bytes_a_set)
+    sets = [[random(head_dim), random(head_dim), random(VALUE_DIM)] for _ in range(count)]
+    if not training:
+        with torch.no_grad():
+            return median_ms(torch, call, sets, rounds)
+    for inputs in sets:
+        for x in inputs:
+            x.requires_grad_()
+        inputs.append(random(VALUE_DIM))
+    return median_ms(torch, with_backward, sets, rounds)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Time linattn's neighbours.")
     parser.add_argument("--shapes", default=SHAPES)
@@ -75,24 +98,18 @@ def main():
     torch.manual_seed(42)
     for name, feature_map, head_dim, call, quadratic in peers(torch):
         for batch, heads, time in (map(int, shape.split("x")) for shape in options.shapes.split(",")):
-            line = {"what": "forward", "by": name, "map": feature_map, "head_dim": head_dim, "value_dim": VALUE_DIM,
-                    "batch": batch, "heads": heads, "time": time, "torch": torch.__version__}
-            if quadratic and time > LONGEST_QUADRATIC:
-                line["failed"] = "not tried: quadratic in time"
-            else:
-                try:
-                    def rows(width):
-                        return torch.randn(batch, time, heads, width, device="cuda", dtype=torch.bfloat16)
-
-                    bytes_a_set = 2 * batch * time * heads * (2 * head_dim + VALUE_DIM)
-                    count = min(64, 2 + 2 * cache // bytes_a_set)
-                    sets = [(rows(head_dim), rows(head_dim), rows(VALUE_DIM)) for _ in range(count)]
-                    with torch.no_grad():
-                        line["ms"] = median_ms(torch, call, sets, options.rounds)
-                    line["ns_token_head"] = 1e6 * line["ms"] / (batch * heads * time)
-                except Exception as problem:
-                    line["failed"] = str(problem).splitlines()[0][:200] if str(problem) else repr(problem)
-            print(json.dumps(line), flush=True)
+            for what in ("forward", "training"):
+                line = {"what": what, "by": name, "map": feature_map, "head_dim": head_dim, "value_dim": VALUE_DIM,
+                        "batch": batch, "heads": heads, "time": time, "torch": torch.__version__}
+                if quadratic and time > LONGEST_QUADRATIC:
+                    line["failed"] = "not tried: quadratic in time"
+                else:
+                    try:
+                        line["ms"] = measure(torch, what, call, (batch, time, heads), head_dim, cache, options.rounds)
+                        line["ns_token_head"] = 1e6 * line["ms"] / (batch * heads * time)
+                    except Exception as problem:
+                        line["failed"] = str(problem).splitlines()[0][:200] if str(problem) else repr(problem)
+                print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

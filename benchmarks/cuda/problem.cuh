@@ -8,6 +8,7 @@
 
 #include <linattn/cuda.cuh>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +22,9 @@ struct shape {
   [[nodiscard]] std::int64_t rows() const { return std::int64_t{batch} * heads * time; }
 };
 
+/// How many tensors of a set there are, in the order of problem's `tensor`.
+enum class tensors { of_forward = 4, of_training = 8 };
+
 template <class Attention>
 class problem {
  public:
@@ -28,12 +32,12 @@ class problem {
   using element = typename Attention::element_type;
   using exact = linattn::attention<map, typename Attention::strategy_type, typename Attention::normalizer_type, float>;
 
-  problem(shape s, std::size_t cache_bytes) : shape_(s) {
-    std::size_t const width = 2 * map::head_dim + 2 * static_cast<std::size_t>(s.value_dim);
-    set_elements_ = static_cast<std::size_t>(s.rows()) * width;
+  problem(shape s, std::size_t cache_bytes, tensors count) : shape_(s), training_(count == tensors::of_training) {
+    set_elements_ = static_cast<std::size_t>(begin(static_cast<tensor>(count)));
     std::size_t const bytes = set_elements_ * sizeof(element);
     sets_ = static_cast<int>(std::min<std::size_t>(64, 2 + 2 * cache_bytes / bytes));
     check(cudaMalloc(&memory_, bytes * static_cast<std::size_t>(sets_)), "cudaMalloc");
+    check(cudaMalloc(&denominators_, static_cast<std::size_t>(s.rows()) * sizeof(float)), "cudaMalloc");
     std::vector<element> numbers(set_elements_);
     std::mt19937 bits(42);
     std::normal_distribution<float> normal;
@@ -42,51 +46,123 @@ class problem {
     }
     for (int i = 0; i < sets_; ++i) {
       check(cudaMemcpy(memory_ + static_cast<std::size_t>(i) * set_elements_, numbers.data(), bytes,
-                       cudaMemcpyHostToDevice), "cudaMemcpy");
+                       cudaMemcpyHostToDevice),
+            "cudaMemcpy");
     }
   }
-  ~problem() { static_cast<void>(cudaFree(memory_)); }
+  ~problem() {
+    static_cast<void>(cudaFree(memory_));
+    static_cast<void>(cudaFree(denominators_));
+  }
   problem(problem const&) = delete;
   problem& operator=(problem const&) = delete;
 
-  /// The arguments of set number `run`, round and round.
+  /// The arguments of set number `run`, round and round. For a training the denominators are saved too.
   [[nodiscard]] typename Attention::forward_args arguments(int run) const {
-    element* const q = memory_ + static_cast<std::size_t>(run % sets_) * set_elements_;
-    element* const k = q + shape_.rows() * map::head_dim;
-    element* const v = k + shape_.rows() * map::head_dim;
-    auto const& s = shape_;
-    return {.q = linattn::view_bthd<element const>(q, s.batch, s.time, s.heads, map::head_dim),
-            .k = linattn::view_bthd<element const>(k, s.batch, s.time, s.heads, map::head_dim),
-            .v = linattn::view_bthd<element const>(v, s.batch, s.time, s.heads, s.value_dim),
-            .out = linattn::view_bthd(v + s.rows() * s.value_dim, s.batch, s.time, s.heads, s.value_dim)};
+    typename Attention::forward_args args{
+        .q = view(run, q), .k = view(run, k), .v = view(run, v), .out = view(run, out)};
+    if (training_) {
+      args.denominator = denominators();
+    }
+    return args;
+  }
+  [[nodiscard]] typename Attention::backward_args gradient_arguments(int run) const {
+    return {.q = view(run, q),
+            .k = view(run, k),
+            .v = view(run, v),
+            .out = view(run, out),
+            .denominator = denominators(),
+            .grad_out = view(run, grad_out),
+            .grad_q = view(run, grad_q),
+            .grad_k = view(run, grad_k),
+            .grad_v = view(run, grad_v)};
   }
 
   /// Relative L2 difference of the last head of the last batch in set 0 to the CPU engine on the same numbers.
   [[nodiscard]] double error() const {
-    std::vector<element> numbers(set_elements_);
-    check(cudaMemcpy(numbers.data(), memory_, set_elements_ * sizeof(element), cudaMemcpyDeviceToHost), "cudaMemcpy");
-    auto const one_head = [&](std::int64_t begin, int channels) {
-      std::vector<float> head;
-      for (std::int64_t t = 0; t < shape_.time; ++t) {
-        std::int64_t const row = (shape_.batch - 1) * std::int64_t{shape_.time} + t;
-        std::int64_t const first = begin + (row * shape_.heads + shape_.heads - 1) * channels;
-        for (int c = 0; c < channels; ++c) {
-          head.push_back(static_cast<float>(numbers[static_cast<std::size_t>(first + c)]));
+    one_head const head(*this);
+    std::vector<float> want(head.of(out).size());
+    linattn::forward(linattn::cpu_executor{}, exact{},
+                     {.q = head.view(q), .k = head.view(k), .v = head.view(v), .out = head.view(out, want)});
+    return difference(head.of(out), want);
+  }
+  /// The largest of the three gradients'.
+  [[nodiscard]] double gradient_error() const {
+    one_head const head(*this);
+    std::vector<float> by_q(head.of(q).size());
+    std::vector<float> by_k(head.of(k).size());
+    std::vector<float> by_v(head.of(v).size());
+    linattn::backward(linattn::cpu_executor{}, exact{},
+                      {.q = head.view(q),
+                       .k = head.view(k),
+                       .v = head.view(v),
+                       .grad_out = head.view(grad_out),
+                       .grad_q = head.view(grad_q, by_q),
+                       .grad_k = head.view(grad_k, by_k),
+                       .grad_v = head.view(grad_v, by_v)});
+    return std::max(
+        {difference(head.of(grad_q), by_q), difference(head.of(grad_k), by_k), difference(head.of(grad_v), by_v)});
+  }
+
+ private:
+  /// The order of a set's tensors in memory.
+  enum tensor { q, k, v, out, grad_out, grad_q, grad_k, grad_v };
+
+  [[nodiscard]] int channels(tensor x) const {
+    return x == q || x == k || x == grad_q || x == grad_k ? map::head_dim : shape_.value_dim;
+  }
+  [[nodiscard]] std::int64_t begin(tensor x) const {
+    std::int64_t elements = 0;
+    for (int before = 0; before < x; ++before) {
+      elements += shape_.rows() * channels(static_cast<tensor>(before));
+    }
+    return elements;
+  }
+  [[nodiscard]] linattn::tensor_view<element, 4> view(int run, tensor x) const {
+    element* const set = memory_ + static_cast<std::size_t>(run % sets_) * set_elements_;
+    return linattn::view_bthd(set + begin(x), shape_.batch, shape_.time, shape_.heads, channels(x));
+  }
+  [[nodiscard]] linattn::tensor_view<float, 3> denominators() const {
+    return linattn::view_bht(denominators_, shape_.batch, shape_.heads, shape_.time);
+  }
+
+  /// The last head of the last batch in set 0, on the host.
+  class one_head {
+   public:
+    explicit one_head(problem const& p) : p_(p), numbers_(p.set_elements_) {
+      check(cudaMemcpy(numbers_.data(), p.memory_, numbers_.size() * sizeof(element), cudaMemcpyDeviceToHost),
+            "cudaMemcpy");
+      for (tensor x : {q, k, v, out, grad_out, grad_q, grad_k, grad_v}) {
+        if (x <= out || p.training_) {
+          copy(x);
         }
       }
-      return head;
-    };
-    std::int64_t const qk = shape_.rows() * map::head_dim;
-    std::vector<float> const q = one_head(0, map::head_dim);
-    std::vector<float> const k = one_head(qk, map::head_dim);
-    std::vector<float> const v = one_head(2 * qk, shape_.value_dim);
-    std::vector<float> const got = one_head(2 * qk + shape_.rows() * shape_.value_dim, shape_.value_dim);
-    std::vector<float> want(got.size());
-    linattn::forward(linattn::cpu_executor{}, exact{},
-                     {.q = linattn::view_bthd(q.data(), 1, shape_.time, 1, map::head_dim),
-                      .k = linattn::view_bthd(k.data(), 1, shape_.time, 1, map::head_dim),
-                      .v = linattn::view_bthd(v.data(), 1, shape_.time, 1, shape_.value_dim),
-                      .out = linattn::view_bthd(want.data(), 1, shape_.time, 1, shape_.value_dim)});
+    }
+    [[nodiscard]] std::vector<float> const& of(tensor x) const { return heads_[x]; }
+    [[nodiscard]] linattn::tensor_view<float const, 4> view(tensor x) const {
+      return linattn::view_bthd(heads_[x].data(), 1, p_.shape_.time, 1, p_.channels(x));
+    }
+    [[nodiscard]] linattn::tensor_view<float, 4> view(tensor x, std::vector<float>& other) const {
+      return linattn::view_bthd(other.data(), 1, p_.shape_.time, 1, p_.channels(x));
+    }
+
+   private:
+    void copy(tensor x) {
+      shape const& s = p_.shape_;
+      for (std::int64_t t = 0; t < s.time; ++t) {
+        std::int64_t const row = (s.batch - 1) * std::int64_t{s.time} + t;
+        std::int64_t const first = p_.begin(x) + (row * s.heads + s.heads - 1) * p_.channels(x);
+        for (int c = 0; c < p_.channels(x); ++c) {
+          heads_[x].push_back(static_cast<float>(numbers_[static_cast<std::size_t>(first + c)]));
+        }
+      }
+    }
+    problem const& p_;
+    std::vector<element> numbers_;
+    std::vector<float> heads_[8];
+  };
+
+  static double difference(std::vector<float> const& got, std::vector<float> const& want) {
     double difference = 0;
     double size = 0;
     for (std::size_t i = 0; i < want.size(); ++i) {
@@ -96,11 +172,12 @@ class problem {
     return std::sqrt(difference / size);
   }
 
- private:
   shape shape_;
+  bool training_;
   std::size_t set_elements_ = 0;
   int sets_ = 1;
   element* memory_ = nullptr;
+  float* denominators_ = nullptr;
 };
 
 }  // namespace linattn_benchmark

@@ -43,9 +43,10 @@ ENGINE_TESTS = {
     "segments": ["threads/segments_test.cpp"],
 }
 # The same tests on CUDA kernels that the host executor runs.
-CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"]}
+CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
+              "cuda_backward": ["cuda/backward_test.cpp"]}
 CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
-              "-DLINATTN_TEST_SELECTOR=small_pieces", "-DLINATTN_TEST_ELEMENTS=1"]
+              "-DLINATTN_TEST_SELECTOR=small_pieces", "-DLINATTN_TEST_ELEMENTS=5"]
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -177,9 +178,9 @@ MUTANTS = [
     ("cuda_gradient", CUDA + "kernel_outputs.hpp", "Mirrored ? key >= last[e / 2]", "Mirrored ? key > last[e / 2]"),
     ("cuda_gradient", CUDA + "kernel_outputs.hpp", "int const members = Mirrored ? p.shape.group() : 1;",
      "int const members = 1;"),
-    ("cuda_gradient", CUDA + "problem.hpp", "sequence.end - begin > piece_tokens ? begin + piece_tokens : sequence.end",
+    ("cuda_backward", CUDA + "problem.hpp", "sequence.end - begin > piece_tokens ? begin + piece_tokens : sequence.end",
      "sequence.end"),
-    ("cuda_gradient", CUDA + "kernel_scan.hpp", "p.result == scan_result::after_piece ? pieces - 1 - piece : piece",
+    ("cuda_backward", CUDA + "kernel_scan.hpp", "p.result == scan_result::after_piece ? pieces - 1 - piece : piece",
      "piece"),
     ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "int const before = simt::lane() / 4 * 4 + (simt::lane() + 3) % 4;",
      "int const before = simt::lane() / 4 * 4 + (simt::lane() + 1) % 4;"),
@@ -190,7 +191,21 @@ MUTANTS = [
     ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "warp < kThreads / 32; ++warp", "warp < 1; ++warp"),
     ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "part < p.parts; ++part", "part < 1; ++part"),
     ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "head < p.kv_heads; ++head", "head < 1; ++head"),
-    ("cuda_gradient", CUDA + "backward_call.hpp", "if (one_piece_) {  // before", "if (!sums_) {  // before"),
+    ("cuda_backward", CUDA + "backward_call.hpp", "one_row_piece_ ? 0 : state_tokens", "state_tokens"),
+    # --- CUDA: backward in one sweep, of 16-bit elements
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "sees = OfKeys ? of_y >= of_x : of_y <= of_x;",
+     "sees = OfKeys ? of_y > of_x : of_y <= of_x;"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "warp < warps; ++warp", "warp < warps - 1; ++warp"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "(OfKeys ? steps - 1 - n : n) * step", "n * step"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "bool const takes_state = !OfKeys || head",
+     "bool const takes_state = OfKeys || head"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "OfKeys ? piece.end - 1 : piece.begin", "piece.begin"),
+    ("cuda_backward", CUDA + "tile/gradient_state.hpp", "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], before);",
+     "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], next);"),
+    ("cuda_backward", CUDA + "tile/gradient_state.hpp", "rows[i] = Weighed ? Operand::multiply(once[i], weights[i / 2]) : once[i];",
+     "rows[i] = once[i];"),
+    ("cuda_backward", CUDA + "tile/register_sums.hpp", "grads[n][e / 2][e % 2] += 2 * weights", "grads[n][e / 2][e % 2] += weights"),
+    ("cuda_backward", CUDA + "kernel_finish_grads.hpp", "part / p.tiles * p.member_step", "part * p.member_step"),
     # --- CUDA: forward
     ("cuda_forward", CUDA + "kernel_scan.hpp", "          simt::store(own, before);", "          simt::store(own, sum);"),
     ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),

@@ -18,7 +18,10 @@ namespace {
 using linattn::element_kind;
 
 /// chunkwise<> and parallel: the other strategies launch the same kernels.
-constexpr int tested_strategies = 2;
+#if !defined(LINATTN_TESTED_STRATEGIES)
+#define LINATTN_TESTED_STRATEGIES 2
+#endif
+constexpr int tested_strategies = LINATTN_TESTED_STRATEGIES;
 
 template <class F>
 void for_each_strategy(F&& f) {
@@ -36,7 +39,7 @@ TEST_CASE("gradients have the same bits again and in every order of threads") {
   using linattn::emu::schedule;
   for_each_strategy([](variant const& v, int strategy) {
     setup const s{.heads = 2, .kv_heads = 1, .time = 130, .value_dim = 20, .state = state_use::in_place};
-    auto const kind = element_kind::float32;
+    auto const kind = element_kind::float16;
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
     backward_run reference(v, s, p, kind);
     reference.run(strategy);
@@ -97,7 +100,7 @@ std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, 
 TEST_CASE("the gradients of a row of a batch have the bits that they have alone") {
   for_each_strategy([](variant const& v, int strategy) {
     setup const s{.batch = 2, .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 20, .state = state_use::both};
-    auto const kind = element_kind::float32;
+    auto const kind = element_kind::float16;
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
     backward_run whole(v, s, p, kind);
     whole.run(strategy);
@@ -121,20 +124,27 @@ TEST_CASE("the gradients of a row of a batch have the bits that they have alone"
   });
 }
 
-TEST_CASE("gradients of groups of many queries, of many values and of many rows equal the oracle's") {
+TEST_CASE("gradients of many pieces, queries of a group, values and rows equal the oracle's") {
   setup const grouped{.heads = 9, .kv_heads = 1, .time = 19, .value_dim = 20, .state = state_use::in_place};
   setup const values{
       .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 150, .state = state_use::both, .save_denominator = true};
+  setup const pieces{.heads = 2, .kv_heads = 1, .time = 130, .value_dim = 5, .state = state_use::in_place};
+  setup open = pieces;
+  open.causal = false;
+  setup const packed{.heads = 2, .kv_heads = 2, .value_dim = 70, .lengths = {0, 50, 133, 0}, .state = state_use::both};
   setup const rows{
       .batch = 17, .heads = 1, .kv_heads = 1, .time = 65, .value_dim = 3};  // parameters: more than one part
   for_each_strategy([&](variant const& v, int strategy) {
-    for (setup const& s : {grouped, values, rows}) {
+    for (setup const& s : {grouped, values, pieces, open, packed, rows}) {
       CAPTURE(s);
-      auto const kind = element_kind::float32;
-      problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
-      backward_run run(v, s, p, kind);
-      REQUIRE_NOTHROW(run.run(strategy));
-      run.check();
+      for (element_kind const kind : {element_kind::float32, element_kind::float16}) {  // f16: in one sweep, if any is
+        std::string const element = element_name(kind);
+        CAPTURE(element);
+        problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
+        backward_run run(v, s, p, kind);
+        REQUIRE_NOTHROW(run.run(strategy));
+        run.check();
+      }
     }
   });
 }

@@ -7,6 +7,7 @@
 
 #include <linattn/cuda/call.hpp>
 #include <linattn/cuda/kernel_finish_grads.hpp>
+#include <linattn/cuda/kernel_fused_grads.hpp>
 #include <linattn/cuda/kernel_outputs.hpp>
 #include <linattn/cuda/kernel_row_grads.hpp>
 #include <linattn/cuda/kernel_scaled_grads.hpp>
@@ -38,15 +39,17 @@ struct differentiated_rows {
   typename finish::Params finish_params{};
   typename sums::Params sums_params{};
 
+  /// The gradient by a row comes in `tiles` parts and, if by_query_head, a part of each query head that reads it.
   void lay_out(device_arena& arena, Map const& map, role side, tensor_view<Element const, 4> const& x,
-               tensor_view<Element, 4> const& grad_x) {
+               tensor_view<Element, 4> const& grad_x, device_shape const& shape, int tiles, bool by_query_head) {
     std::int64_t const batch = x.extents[0];
     std::int64_t const heads = x.extents[1];
     std::int64_t const time = x.extents[2];
     std::int64_t const dim = Map::head_dim;
     prepared.lay_out(arena, map, side, x);
-    real* const memory = arena.take<real>(batch * heads * time * dim);
-    grads = contiguous_rows(memory, heads, time, dim);
+    std::int64_t const grad_heads = by_query_head ? shape.heads : heads;
+    real* const memory = arena.take<real>(tiles * batch * grad_heads * time * dim);
+    grads = contiguous_rows(memory, grad_heads, time, dim);
     if constexpr (Map::all_heads) {  // the rows of a token behind each other
       grads.head_stride = dim;
       grads.time_stride = heads * dim;
@@ -58,6 +61,13 @@ struct differentiated_rows {
     finish_params = {map,        side,  batch,           time,     static_cast<int>(heads),
                      rows_of(x), grads, rows_of(grad_x), partials, prepared.params.scratch,
                      0};
+    finish_params.tiles = tiles;
+    finish_params.tile_stride = batch * grad_heads * time * dim;
+    if (by_query_head) {
+      finish_params.members = shape.group();
+      finish_params.head_step = shape.query_head(1, 0) - shape.query_head(0, 0);
+      finish_params.member_step = shape.query_head(0, 1) - shape.query_head(0, 0);
+    }
     sums_params = {partials, totals, parts, static_cast<int>(heads), 0};
   }
   void run_finish(simt::stream_t stream) const {
@@ -84,11 +94,15 @@ class backward_call {
   using row_grads = row_grads_kernel<map, element, operand, OfKeys>;
   template <bool OfQueries>
   using sums = states_kernel<map, element, operand, true, OfQueries>;
+  template <bool OfKeys>
+  using fused_grads = fused_grads_kernel<map, element, operand, OfKeys>;
   using value_grads = outputs_kernel<map, unnormalized, element, operand, true, true>;
   using again = forward_call<Selector, Attention>;
+  static constexpr bool can_fuse = FusedGradients<map, operand>;
 
-  backward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, std::int64_t piece_tokens)
-      : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena), arch_(arch), cut_(piece_tokens) {
+  backward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, forward_form const& form)
+      : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena), arch_(arch), cut_(form.piece_tokens) {
+    std::int64_t const piece_tokens = form.piece_tokens;
     std::int64_t const rows = shape_.batch * shape_.heads * shape_.time;
     std::int64_t const row_size = round_up(shape_.value_dim, 8);
     value_tiles_ = (std::max)(1, (shape_.value_dim + value_grads::value_tile - 1) / value_grads::value_tile);
@@ -98,8 +112,18 @@ class backward_call {
     state_tokens_ = forward_call<Selector, Attention>::state_tokens(arch, piece_tokens);
     sums_ = !one_piece_ || args.grad_initial_state.present();
 
-    q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q);
-    k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k);
+    row_tokens_ = state_tokens_;
+    if constexpr (can_fuse) {
+      fused_ = form.fused && shape_.causal && shape_.heads > 0;
+      if (fused_) {  // sweeps of keys begin where one of the pieces does
+        row_tokens_ = (std::max)(Selector::segment_tokens(arch) / piece_tokens, std::int64_t{1}) * piece_tokens;
+        constexpr int tile = fused_grads<true>::value_tile;
+        grad_tiles_ = (std::max)(1, (shape_.value_dim + tile - 1) / tile);
+      }
+    }
+    one_row_piece_ = fused_ ? row_tokens_ >= shape_.time : one_piece_;
+    q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q, shape_, grad_tiles_, false);
+    k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k, shape_, grad_tiles_, fused_);
     scaled_ = contiguous_rows(arena_.take<operand_element>(rows * row_size), shape_.heads, shape_.time, row_size);
     if constexpr (normalizer::needs_denominator) {
       weights_ = contiguous_rows(arena_.take<real>(rows), shape_.heads, shape_.time, 1);
@@ -111,7 +135,7 @@ class backward_call {
         again_ = arena_.take<std::byte>(static_cast<std::int64_t>(again_bytes_));
       }
     }
-    if (sums_) {
+    if (sums_ || !one_row_piece_) {
       pieces_ = take_states<real>(arena_, shape_.pieces(state_tokens_), shape_, map::feature_dim);
     }
   }
@@ -122,16 +146,21 @@ class backward_call {
     q_.prepared.run(stream, where);
     k_.prepared.run(stream, where);
     scale_grads(stream);
-    if (!one_piece_) {
+    if (!one_row_piece_) {
       launch_items<sums<false>>(
-          stream, {attn_.map, shape_, k_.prepared.rows, rows_of(args_.v), pieces_, state_tokens_, value_tiles_, 0, {}},
+          stream, {attn_.map, shape_, k_.prepared.rows, rows_of(args_.v), pieces_, row_tokens_, value_tiles_, 0, {}},
           where);
-      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), {}, state_tokens_, map::feature_dim,
+      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), {}, row_tokens_, map::feature_dim,
                   scan_result::before_piece, where);
     }
-    run_queries(stream, one_piece_ ? states_of(args_.initial_state) : read_only(pieces_));
-    if (one_piece_) {  // before the gradient of the initial state replaces that of the final one in the same memory
+    run_rows<false>(stream, q_, k_, read_only(scaled_), rows_of(args_.v),
+                    one_row_piece_ ? states_of(args_.initial_state) : read_only(pieces_), row_tokens_);
+    // What begins with the gradient of the final state, before that of the initial one replaces it in the same memory.
+    if (one_row_piece_) {
       run_keys(stream, states_of(args_.grad_final_state));
+    }
+    if (one_piece_) {
+      run_values(stream, states_of(args_.grad_final_state));
     }
     if (sums_) {
       launch_items<sums<true>>(stream,
@@ -141,8 +170,11 @@ class backward_call {
       run_scan_of(stream, shape_, pieces_, states_of(args_.grad_final_state), states_of(args_.grad_initial_state),
                   state_tokens_, map::feature_dim, scan_result::after_piece, where);
     }
-    if (!one_piece_) {
+    if (!one_row_piece_) {
       run_keys(stream, read_only(pieces_));
+    }
+    if (!one_piece_) {
+      run_values(stream, read_only(pieces_));
     }
     q_.run_finish(stream);
     k_.run_finish(stream);
@@ -199,19 +231,30 @@ class backward_call {
     return shape_.causal ? pairs_with::piece_up_to_query : (one_piece_ ? pairs_with::sequence : pairs_with::nothing);
   }
 
-  void run_queries(simt::stream_t stream, device_states<real const> const& states) const {
-    launch_items<row_grads<false>>(
-        stream,
-        {attn_.map, shape_, q_.prepared.rows, k_.prepared.rows, read_only(scaled_), rows_of(args_.v),
-         read_only(weights_), q_.grads, states, pair_tokens_, one_piece_, pairs(), 0},
-        where);
+  /// The gradients by the prepared rows of one side. Of queries, states are numbered by pieces of `state_tokens` tokens
+  /// unless there is one a sequence.
+  template <bool OfKeys, class X, class Y, class XValues, class YValues>
+  void run_rows(simt::stream_t stream, X const& x, Y const& y, XValues const& x_values, YValues const& y_values,
+                device_states<real const> const& states, std::int64_t state_tokens) const {
+    if constexpr (can_fuse) {
+      if (fused_) {
+        launch_items<fused_grads<OfKeys>>(
+            stream,
+            {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values, read_only(weights_), x.grads,
+             x.finish_params.tile_stride, states, one_row_piece_ ? 0 : state_tokens, row_tokens_, grad_tiles_, 0},
+            where);
+        return;
+      }
+    }
+    launch_items<row_grads<OfKeys>>(stream,
+                                    {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values,
+                                     read_only(weights_), x.grads, states, pair_tokens_, one_piece_, pairs(), 0},
+                                    where);
   }
   void run_keys(simt::stream_t stream, device_states<real const> const& states) const {
-    launch_items<row_grads<true>>(
-        stream,
-        {attn_.map, shape_, k_.prepared.rows, q_.prepared.rows, rows_of(args_.v), read_only(scaled_),
-         read_only(weights_), k_.grads, states, pair_tokens_, one_piece_, pairs(), 0},
-        where);
+    run_rows<true>(stream, k_, q_, rows_of(args_.v), read_only(scaled_), states, state_tokens_);
+  }
+  void run_values(simt::stream_t stream, device_states<real const> const& states) const {
     launch_items<value_grads>(stream,
                               {attn_.map,
                                unnormalized{},
@@ -237,10 +280,14 @@ class backward_call {
   int arch_;
   std::int64_t cut_;
   int value_tiles_ = 1;
+  int grad_tiles_ = 1;  // parts of the gradients by rows
+  bool fused_ = false;
   bool one_piece_ = true;
+  bool one_row_piece_ = true;
   bool sums_ = false;
   bool saved_ = true;
   std::int64_t pair_tokens_ = 0;
+  std::int64_t row_tokens_ = 0;  // of the pieces whose gradients by rows are made side by side
   std::int64_t state_tokens_ = 0;
   differentiated_rows<map, element, operand> q_{};
   differentiated_rows<map, element, operand> k_{};

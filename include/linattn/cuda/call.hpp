@@ -34,6 +34,12 @@ LINATTN_SIMT_HIDDEN inline void launch_items(simt::stream_t stream, typename Ker
   }
 }
 
+/// How a call is carried out: fused, if the map can be; else in pieces of so many tokens.
+struct forward_form {
+  bool fused = false;
+  std::int64_t piece_tokens = 0;
+};
+
 /// Rows longer than this are prepared once, in memory: a thread could not hold them in registers.
 inline constexpr int longest_row_in_registers = 32;
 

@@ -26,12 +26,6 @@ constexpr std::size_t supplied_bytes(std::size_t bytes) noexcept { return bytes 
 
 inline constexpr char const* asking_for_architecture = "asking which architecture the kernels are for";
 
-/// How forward() is carried out: fused, if the map can be; else in pieces of so many tokens.
-struct forward_form {
-  bool fused = false;
-  std::int64_t piece_tokens = 0;
-};
-
 /// Nothing is asked for: no row and no state.
 template <class Args>
 bool is_empty(Args const& args) noexcept {
@@ -95,7 +89,7 @@ struct cuda_backward : cuda_step<Selector> {
     same.v = args.v;
     same.causal = args.causal;
     same.cu_seqlens = args.cu_seqlens;
-    return {arena, attn, args, arch, Derived::template form<Attention>(same, arch).piece_tokens};
+    return {arena, attn, args, arch, Derived::template form<Attention>(same, arch)};
   }
 };
 

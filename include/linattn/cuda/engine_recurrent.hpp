@@ -20,7 +20,7 @@ struct engine<cuda_executor<Selector>, recurrent>
   /// Of backward(), which takes pieces like the chunkwise engine's.
   template <class Attention>
   static detail::forward_form form(typename Attention::forward_args const&, int arch) noexcept {
-    return {false, Selector::chunk_tokens(arch, Attention::map_type::feature_dim)};
+    return {true, Selector::chunk_tokens(arch, Attention::map_type::feature_dim)};
   }
 
   template <class Attention>

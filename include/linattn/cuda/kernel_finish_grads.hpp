@@ -38,6 +38,12 @@ struct finish_grads_kernel {
     Real* partials;  // [parts][heads][gradient_size]
     Real* scratch;   // all heads: (batch, time, head, dim), contiguous
     std::int64_t first_item;
+    // The gradient by a row may come in parts: of each tile of values, of each query head that reads a key head.
+    int tiles = 1;
+    std::int64_t tile_stride = 0;
+    int members = 1;
+    int head_step = 1;
+    int member_step = 0;
   };
   struct Shared {
     Real warps[std::size_t{kThreads / 32}][std::size_t{gradient_size > 0 ? gradient_size : 1}];
@@ -80,9 +86,9 @@ struct finish_grads_kernel {
       std::int64_t const batch = number / p.time;
       std::int64_t const time = number % p.time;
       Real x[std::size_t{dim}];
-      Real grad[std::size_t{dim}];
+      Real grad[std::size_t{dim}] = {};
       read_row(x, p.from.row(batch, head, time), p.from.vectors);
-      read_row(grad, static_cast<Real const*>(p.grads.row(batch, head, time)), p.grads.vectors);
+      sum_parts(grad, p, batch, head, time);
       p.map.prepare_backward(x, grad, p.side, head, partial);
       write_elements(p.to.row(batch, head, time), p.to.vectors, grad);
     }
@@ -103,6 +109,22 @@ struct finish_grads_kernel {
           sum += s.warps[warp][n];
         }
         simt::store(p.partials + (part * p.heads + head) * gradient_size + n, sum);
+      }
+    }
+  }
+
+  static LINATTN_DEVICE void sum_parts(Real (&grad)[std::size_t{dim}], Params const& p, std::int64_t batch, int head,
+                                       std::int64_t time) {
+    int const parts = p.members * p.tiles;
+    LINATTN_SIMT_NO_UNROLL
+    for (int part = 0; part < parts; ++part) {
+      int const from = head * p.head_step + part / p.tiles * p.member_step;
+      Real x[std::size_t{dim}];
+      read_row(x, static_cast<Real const*>(p.grads.row(batch, from, time)) + part % p.tiles * p.tile_stride,
+               p.grads.vectors);
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < dim; ++i) {
+        grad[i] += x[i];
       }
     }
   }

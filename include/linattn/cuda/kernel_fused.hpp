@@ -64,11 +64,11 @@ struct fused_kernel {
     device_rows<Element const> k;
     device_rows<Element const> v;
     device_rows<Element> out;
-    device_rows<real> denominator;      // data may be null
-    device_states<real const> before;   // what went before, or absent
-    device_states<real> after;          // or absent
+    device_rows<real> denominator;     // data may be null
+    device_states<real const> before;  // what went before, or absent
+    device_states<real> after;         // or absent
     std::int64_t piece_tokens;
-    bool before_a_sequence;             // those states are numbered by sequence, not by piece
+    bool before_a_sequence;  // those states are numbered by sequence, not by piece
     bool after_a_sequence;
     int value_tiles;
     std::int64_t first_item;
@@ -99,10 +99,9 @@ struct fused_kernel {
     state.group = group();
     state.scale = state_scale<Operand>(sequence.end - sequence.begin);
     if (p.before.present()) {
-      std::int64_t const unit = p.before_a_sequence ? sequence.index
-                                : work == fused_work::state_only
-                                    ? p.shape.first_piece(sequence.index, p.piece_tokens)
-                                    : piece.unit;
+      std::int64_t const unit = p.before_a_sequence              ? sequence.index
+                                : work == fused_work::state_only ? p.shape.first_piece(sequence.index, p.piece_tokens)
+                                                                 : piece.unit;
       state.load(p.before.at(unit, kv_head), warp_column, p.shape.value_dim);
     }
     sweep(p, s, state, piece, head, kv_head, column);
@@ -179,7 +178,7 @@ struct fused_kernel {
     }
     if constexpr (outputs) {
       word q[std::size_t{halves}][4];
-      state.load_queries(q, now.q, row);
+      state.load_rows(q, now.q, row);
       real out[2][4] = {};
       real den[2] = {};
       state.query(out, den, q);
@@ -194,7 +193,7 @@ struct fused_kernel {
     }
     if constexpr (updates) {
       word kt[std::size_t{halves}][4];
-      state.load_keys(kt, now.k, row);
+      state.load_transposed(kt, now.k, row);
       state.update(kt, v, left < step ? left : step);
     }
   }

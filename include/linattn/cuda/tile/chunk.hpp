@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// staged_chunk: 64 tokens of short rows and of values on their way into shared memory while others are worked on. A thread
-// prepares the row and converts the pieces that it has copied itself: its own wait is enough.
+// staged_chunk: 64 tokens of short rows and of values on their way into shared memory while others are worked on. A
+// thread prepares the row and converts the pieces that it has copied itself: its own wait is enough.
 #ifndef LINATTN_CUDA_TILE_CHUNK_HPP
 #define LINATTN_CUDA_TILE_CHUNK_HPP
 
@@ -92,8 +92,7 @@ struct staged_chunk {
       auto* const to = reinterpret_cast<Element*>(v.row(row) + at);
       if (vectors) {
         int const size = left <= 0 ? 0 : (left < raw_piece::size ? left : raw_piece::size);
-        simt::copy_async<16>(simt::to_shared(to), size > 0 ? from : first,
-                             size * static_cast<int>(sizeof(Element)));
+        simt::copy_async<16>(simt::to_shared(to), size > 0 ? from : first, size * static_cast<int>(sizeof(Element)));
       } else {
         LINATTN_SIMT_UNROLL
         for (int n = 0; n < raw_piece::size; ++n) {
@@ -141,7 +140,8 @@ struct staged_chunk {
   }
 };
 
-/// Two neighbouring numbers of an output row, as far as they are inside it. `vectors`: rows begin at 16-byte boundaries.
+/// Two neighbouring numbers of an output row, as far as they are inside it. `vectors`: rows begin at 16-byte
+/// boundaries.
 template <class Element, class Real>
 LINATTN_DEVICE void write_pair(Element* row, int column, int columns, bool vectors, Real low, Real high) {
   struct alignas(2 * sizeof(Element)) pair {

@@ -14,7 +14,8 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 /// Rows are padded by 16 bytes: the eight rows of a matrix lie in distinct banks, at 16-byte boundaries.
 template <class T, int Rows, int Columns>
 struct shared_tile {
-  static_assert(Columns % 8 == 0, "linattn::shared_tile: columns that are no multiple of 8; fragments take 8; pad them");
+  static_assert(Columns % 8 == 0,
+                "linattn::shared_tile: columns that are no multiple of 8; fragments take 8; pad them");
   using element = T;
   static constexpr int rows = Rows;
   static constexpr int columns = Columns;
@@ -56,8 +57,8 @@ LINATTN_DEVICE void load_matrices(typename Operand::word (&r)[4], Tile const& ti
         r[m] = {simt::load(tile.row(row + down + 2 * t) + column + right + g),
                 simt::load(tile.row(row + down + 2 * t + 1) + column + right + g)};
       } else {
-        r[m] = simt::load(reinterpret_cast<typename Operand::word const*>(tile.row(row + down + g) + column + right +
-                                                                          2 * t));
+        r[m] = simt::load(
+            reinterpret_cast<typename Operand::word const*>(tile.row(row + down + g) + column + right + 2 * t));
       }
     }
   }
@@ -83,8 +84,8 @@ LINATTN_DEVICE void load_b(typename Operand::word (&b)[4], Tile const& tile, int
   load_matrices<Operand, true, second_matrix::below>(b, tile, row, column, 8);
 }
 
-/// B of the transposed tile for two products: 16 columns are summed over; b[0], b[1] serve the rows from `row`, b[2], b[3]
-/// the next eight.
+/// B of the transposed tile for two products: 16 columns are summed over; b[0], b[1] serve the rows from `row`, b[2],
+/// b[3] the next eight.
 template <class Operand, class Tile>
 LINATTN_DEVICE void load_b_transposed(typename Operand::word (&b)[4], Tile const& tile, int row, int column) {
   load_matrices<Operand, false, second_matrix::beside>(b, tile, row, column, 8);

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The gradient by the prepared rows in one sweep, causal, for polynomial maps with head_dim up to 32: what
+// kernel_row_grads does in phases, with the state in registers. Of queries the sweep runs forward in time, of keys
+// backward: x are the rows whose gradient is made, y those of the other side, that join the state 16 at a time after
+// their step's x have met them one by one. A warp owns 16 value columns and a group's features (kernel_fused.hpp); its
+// share of the gradient lies in shared memory until the chunk's end, where all warps' shares are added in their order.
+#ifndef LINATTN_CUDA_KERNEL_FUSED_GRADS_HPP
+#define LINATTN_CUDA_KERNEL_FUSED_GRADS_HPP
+
+#include <linattn/cuda/kernel_fused.hpp>
+#include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/gradient_state.hpp>
+#include <linattn/cuda/tile/rows.hpp>
+#include <linattn/simt/simt.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+/// Whether the sweep serves a map in an operand format: wider words would not fit into the registers.
+template <class Map, class Operand>
+concept FusedGradients = FusedMap<Map> && sizeof(typename Operand::word) == 4;
+
+template <class Map, class Element, class Operand, bool OfKeys>
+struct fused_grads_kernel {
+  using real = typename Operand::real;
+  using word = typename Operand::word;
+  using operand_element = typename Operand::element;
+  using x_value_element = std::conditional_t<OfKeys, Element, operand_element>;
+  using y_value_element = std::conditional_t<OfKeys, operand_element, Element>;
+  using state_type = gradient_state<Map, Operand>;
+  static constexpr int groups = octet_groups<Map>::groups;
+  static constexpr int value_warps = groups == 1 ? 4 : 2;
+  static constexpr int warps = groups * value_warps;
+  static constexpr int value_tile = 16 * value_warps;
+  static constexpr char const* name = "launching fused_grads_kernel";
+  static constexpr int kThreads = 32 * warps;
+  static constexpr int kMinBlocks = 256 / kThreads;
+  static constexpr int chunk = 64;
+  static constexpr int step = 16;
+  static constexpr int padded_dim = round_up_to(Map::head_dim, 16);
+  static constexpr int halves = padded_dim / 16;
+  static_assert(halves <= state_type::halves,
+                "linattn::fused_grads_kernel: rows longer than a group's; "
+                "head_dim up to 32; use the form in phases");
+
+  struct Params {
+    Map map;
+    device_shape shape;
+    device_rows<operand_element const> x;  // prepared rows
+    device_rows<operand_element const> y;
+    device_rows<x_value_element const> x_values;
+    device_rows<y_value_element const> y_values;
+    device_rows<real const> weights;  // c of the queries' rows; no data: zero
+    device_rows<real> grads;          // of each query head, by x; one such tensor for each tile of values
+    std::int64_t grads_tile_stride;
+    device_states<real const> states;  // what the sweep begins with, or absent
+    std::int64_t state_tokens;         // of the pieces that they are numbered by; 0: by sequence
+    std::int64_t piece_tokens;
+    int value_tiles;
+    std::int64_t first_item;
+  };
+  struct Shared {
+    shared_tile<operand_element, chunk, padded_dim> x;
+    shared_tile<operand_element, chunk, padded_dim> y;
+    shared_tile<operand_element, chunk, value_tile> x_values;
+    shared_tile<operand_element, chunk, value_tile> y_values;
+    real weights[std::size_t{chunk}];  // c of the queries among x and y
+    real shares[std::size_t{warps}][std::size_t{chunk}][std::size_t{padded_dim + 4}];
+  };
+
+  static std::int64_t items(Params const& p) { return p.shape.pieces(p.piece_tokens) * p.shape.heads * p.value_tiles; }
+
+  static LINATTN_DEVICE void run(Params const& p, Shared& s) {
+    work_item item(p.first_item + static_cast<std::int64_t>(simt::block_idx().x));
+    int const tile = item.digit(p.value_tiles);
+    int const head = item.digit(p.shape.heads);
+    device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
+    if (piece.begin >= piece.end) {
+      return;  // all of the block
+    }
+    int const kv_head = p.shape.kv_head_of(head);
+    place const at{piece.sequence.batch, head, kv_head, tile};
+
+    state_type state{};
+    state.group = group();
+    // Keys of a group's heads sum up their gradients: one of the heads takes what the group's state adds.
+    bool const takes_state = !OfKeys || head == p.shape.query_head(kv_head, 0);
+    if (p.states.present() && takes_state) {
+      state.load(p.states.at(unit_of(p, piece), kv_head), tile * value_tile + value_warp() * 16, p.shape.value_dim);
+    }
+    std::int64_t const chunks = (piece.end - piece.begin + chunk - 1) / chunk;
+    LINATTN_SIMT_NO_UNROLL
+    for (std::int64_t i = 0; i < chunks; ++i) {
+      std::int64_t const begin = piece.begin + (OfKeys ? chunks - 1 - i : i) * chunk;
+      int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
+      stage(p, s, at, begin, count);
+      simt::block_sync();  // the chunk is there, and the last one's shares are no longer read
+      int const steps = (count + step - 1) / step;
+      LINATTN_SIMT_NO_UNROLL
+      for (int n = 0; n < steps; ++n) {
+        take_step(p, s, state, at, (OfKeys ? steps - 1 - n : n) * step, count);
+      }
+      simt::block_sync();  // the shares are there, and the chunk has been read
+      write(p, s, at, begin, count);
+    }
+  }
+
+ private:
+  struct place {
+    std::int64_t batch;
+    int head;
+    int kv_head;
+    int tile;  // of values
+  };
+  static LINATTN_DEVICE int group() { return groups == 1 ? 0 : simt::warp() % groups; }
+  static LINATTN_DEVICE int value_warp() { return simt::warp() / groups; }
+
+  /// Of keys: the piece of the states that ends where this one does, or beyond the sequence's end.
+  static LINATTN_DEVICE std::int64_t unit_of(Params const& p, device_piece const& piece) {
+    if (p.state_tokens == 0) {
+      return piece.sequence.index;
+    }
+    std::int64_t const token = (OfKeys ? piece.end - 1 : piece.begin) - piece.sequence.begin;
+    return p.shape.first_piece(piece.sequence.index, p.state_tokens) + token / p.state_tokens;
+  }
+
+  static LINATTN_DEVICE void stage(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
+    int const x_head = OfKeys ? at.kv_head : at.head;
+    int const y_head = OfKeys ? at.head : at.kv_head;
+    int const column = at.tile * value_tile;
+    stage_prepared_rows<kThreads>(s.x, p.x.row(at.batch, x_head, begin), p.x.time_stride, count);
+    stage_prepared_rows<kThreads>(s.y, p.y.row(at.batch, y_head, begin), p.y.time_stride, count);
+    simt::copy_async_commit();
+    stage_values<kThreads, real>(s.x_values, p.x_values.row(at.batch, x_head, begin), p.x_values.time_stride,
+                                 p.x_values.vectors, count, column, p.shape.value_dim);
+    stage_values<kThreads, real>(s.y_values, p.y_values.row(at.batch, y_head, begin), p.y_values.time_stride,
+                                 p.y_values.vectors, count, column, p.shape.value_dim);
+    stage_numbers<kThreads>(s.weights, p.weights, at.batch, at.head, begin, count);
+    simt::copy_async_wait<0>();
+  }
+
+  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, state_type& state, place const& at, int row,
+                                       int count) {
+    int const t = simt::lane() % 4;
+    bool const owns_sums = at.tile == 0 && value_warp() == 0;
+    word x_values[4];
+    load_a<Operand>(x_values, s.x_values, row, value_warp() * 16);
+
+    real grads[std::size_t{state_type::blocks}][2][2] = {};
+    word x[std::size_t{state_type::halves}][4];
+    state.load_rows(x, s.x, row);
+    state.add_grads(grads, x, x_values);
+    if (owns_sums) {
+      int const g = simt::lane() / 4;
+      real const weights[2] = {OfKeys ? real(1) : s.weights[row + g], OfKeys ? real(1) : s.weights[row + 8 + g]};
+      state.sums.add_grads(grads, x, weights);
+    }
+    put(s, state, grads, row);
+    if (row / step % groups == group()) {  // groups take turns with pairs
+      add_pairs(p, s, x_values, row, count, owns_sums);
+    }
+    word yt[std::size_t{state_type::halves}][4];
+    word y_values[4];
+    state.load_transposed(yt, s.y, row);
+    load_b<Operand>(y_values, s.y_values, row, value_warp() * 16);
+    real const* const c = s.weights + row + 2 * t;
+    word const one = Operand::pack(real(1), real(1));
+    word const weights[2] = {OfKeys ? Operand::pack(c[0], c[1]) : one, OfKeys ? Operand::pack(c[8], c[9]) : one};
+    state.template add_rows<OfKeys>(yt, y_values, weights);
+  }
+
+  /// This warp's share of 16 rows; zero where the group has no block.
+  static LINATTN_DEVICE void put(Shared& s, state_type const& state,
+                                 real const (&grads)[std::size_t{state_type::blocks}][2][2], int row) {
+    using shares = octet_groups<Map>;
+    int const g = simt::lane() / 4;
+    int const t = simt::lane() % 4;
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < 2; ++i) {
+      real* const to = s.shares[simt::warp()][row + 8 * i + g] + 2 * t;
+      if constexpr (shares::shared) {
+        to[8 * shares::block(state.group, 3)] = real(0);
+        to[8 * shares::block(state.group, 3) + 1] = real(0);
+      }
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < 2 * state_type::blocks; ++n) {
+        to[8 * shares::block(state.group, n / 2) + n % 2] = grads[n / 2][i][n % 2];
+      }
+      if constexpr (!shares::shared && state_type::blocks == 1) {
+        to[8] = real(0);
+        to[9] = real(0);
+      }
+    }
+  }
+
+  /// The step's own rows y: share += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal.
+  static LINATTN_DEVICE void add_pairs(Params const& p, Shared& s, word const (&x_values)[4], int row, int count,
+                                       bool owns_sums) {
+    int const g = simt::lane() / 4;
+    int const t = simt::lane() % 4;
+    word x[std::size_t{halves}][4];
+    word y[std::size_t{halves}][4];
+    word y_values[4];
+    LINATTN_SIMT_UNROLL
+    for (int h = 0; h < halves; ++h) {
+      load_a<Operand>(x[h], s.x, row, 16 * h);
+      load_b_transposed<Operand>(y[h], s.y, row, 16 * h);
+    }
+    load_b_transposed<Operand>(y_values, s.y_values, row, value_warp() * 16);
+    word weights[4];
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < 2; ++n) {
+      real score[4] = {};
+      LINATTN_SIMT_UNROLL
+      for (int h = 0; h < halves; ++h) {
+        Operand::mma(score, x[h], y[h][2 * n], y[h][2 * n + 1]);
+      }
+      real d[4] = {};
+      Operand::mma(d, x_values, y_values[2 * n], y_values[2 * n + 1]);
+      LINATTN_SIMT_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        int const of_x = g + e / 2 * 8;
+        int const of_y = 8 * n + 2 * t + e % 2;
+        bool const sees = OfKeys ? of_y >= of_x : of_y <= of_x;
+        real const c = owns_sums ? s.weights[row + (OfKeys ? of_y : of_x)] : real(0);
+        d[e] = sees && row + of_y < count ? (d[e] + c) * p.map.score_grad(score[e]) : real(0);
+      }
+      weights[2 * n] = Operand::pack(d[0], d[1]);
+      weights[2 * n + 1] = Operand::pack(d[2], d[3]);
+    }
+    LINATTN_SIMT_UNROLL
+    for (int h = 0; h < halves; ++h) {
+      word b[4];
+      load_b<Operand>(b, s.y, row, 16 * h);
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < 2; ++n) {
+        real grads[4] = {};
+        Operand::mma(grads, weights, b[2 * n], b[2 * n + 1]);
+        LINATTN_SIMT_UNROLL
+        for (int e = 0; e < 4; ++e) {
+          s.shares[simt::warp()][row + e / 2 * 8 + g][16 * h + 8 * n + 2 * t + e % 2] += grads[e];
+        }
+      }
+    }
+  }
+
+  /// The sums of all warps' shares.
+  static LINATTN_DEVICE void write(Params const& p, Shared const& s, place const& at, std::int64_t begin, int count) {
+    constexpr int dim = Map::head_dim;
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = static_cast<int>(simt::thread_idx().x); i < chunk * padded_dim; i += kThreads) {
+      int const row = i / padded_dim;
+      int const column = i % padded_dim;
+      if (row >= count || column >= dim) {
+        continue;
+      }
+      real sum = real(0);
+      LINATTN_SIMT_UNROLL
+      for (int warp = 0; warp < warps; ++warp) {
+        sum += s.shares[warp][row][column];
+      }
+      simt::store(p.grads.row(at.batch, at.head, begin + row) + at.tile * p.grads_tile_stride + column, sum);
+    }
+  }
+};
+
+}  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
+
+#endif

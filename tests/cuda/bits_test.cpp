@@ -19,7 +19,10 @@ using linattn::element_kind;
 constexpr element_kind tested_kinds[] = {element_kind::float32, element_kind::float16};
 
 /// chunkwise<>, parallel, recurrent, automatic; those after them launch the same kernels.
-constexpr int tested_strategies = 4;
+#if !defined(LINATTN_TESTED_STRATEGIES)
+#define LINATTN_TESTED_STRATEGIES 4
+#endif
+constexpr int tested_strategies = LINATTN_TESTED_STRATEGIES;
 
 /// Each variant in each strategy and element type.
 template <class F>

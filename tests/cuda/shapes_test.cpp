@@ -15,7 +15,10 @@ namespace {
 using linattn::element_kind;
 
 /// chunkwise<>, parallel, recurrent, automatic; those after them launch the same kernels.
-constexpr int tested_strategies = 4;
+#if !defined(LINATTN_TESTED_STRATEGIES)
+#define LINATTN_TESTED_STRATEGIES 4
+#endif
+constexpr int tested_strategies = LINATTN_TESTED_STRATEGIES;
 
 std::vector<setup> wide_setups(std::int64_t time) {
   setup const grouped{.heads = 9, .kv_heads = 1, .time = time, .value_dim = 20, .state = state_use::in_place};

@@ -29,14 +29,22 @@ template <class Visit>
         recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
 }
 
-/// Fused, in phases.
+/// Fused, by one group of warps and by four.
 template <class Visit>
 [[maybe_unused]] void visit_small_family(Visit&& visit) {
   visit(map_tag<maps::taylor>{}, dims<3>, sum, recipe{"taylor", preparation::scaled, {1, 1, 0.5, 0}});
   visit(map_tag<maps::power>{}, dims<17>, sum, recipe{"power", preparation::scaled, {0, 0, 1, 0}});
 }
 
-/// In phases too: rows that are prepared before, as they are long or over all heads; a user's hooks.
+/// The same, and in phases.
+template <class Visit>
+[[maybe_unused]] void visit_forms_family(Visit&& visit) {
+  visit_small_family(visit);
+  visit(map_tag<maps::elu_plus_one>{}, dims<17>, sum,
+        recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
+}
+
+/// In phases: rows that are prepared before, as they are long or over all heads; a user's hooks.
 template <class Visit>
 [[maybe_unused]] void visit_rare_family(Visit&& visit) {
   visit(map_tag<maps::elu_plus_one>{}, dims<33>, sum,
@@ -46,6 +54,15 @@ template <class Visit>
                {.gamma = true, .beta = true, .rank = 2, .shared = false}});
   visit(map_tag<maps::user_cubic>{}, dims<4>, unnormalized,
         recipe{"user's cubic", preparation::as_is, {0, 0, 0, 1}, {}, true});
+}
+
+/// Fused, by four groups of warps: the last block has one dim or all.
+template <class Visit>
+[[maybe_unused]] void visit_groups_family(Visit&& visit) {
+  visit(map_tag<maps::taylor>{}, dims<25>, sum, recipe{"taylor", preparation::scaled, {1, 1, 0.5, 0}});
+  visit(map_tag<maps::rebased_norm>{}, dims<32>, sum,
+        recipe{"rebased", preparation::layer_norm, {0, 0, 1, 0},
+               {.gamma = true, .beta = true, .rank = 1, .shared = false}});
 }
 
 /// Small ones whose gradients have all terms, those of parameters too.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The default kernels: what forward launches for common maps on float and bf16, the parallel form and a decoding step
-// once. check_budgets.py compiles this for each architecture and compares what each kernel costs with budgets.json.
+// The default kernels: what forward and backward launch for common maps on float and bf16, the parallel form and a decoding
+// step once. check_budgets.py compiles this for each architecture and compares what each kernel costs with budgets.json.
 #include <linattn/cuda.cuh>
 
 template <class Map, class Element>
@@ -24,6 +24,14 @@ template class linattn::detail::fused_call<linattn::cuda_tuning, default_attenti
 template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::rebased<32>, float>>;
 template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::taylor<32>, linattn::bf16>>;
 template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::taylor<32>, float>>;
+
+#define LINATTN_TEST_BACKWARD(...)                                                                           \
+  template void linattn::backward(linattn::cuda_executor<> const&, default_attention<__VA_ARGS__> const&,    \
+                                  default_attention<__VA_ARGS__>::backward_args const&);
+
+LINATTN_TEST_BACKWARD(linattn::rebased<16>, linattn::bf16)
+LINATTN_TEST_BACKWARD(linattn::rebased<16>, float)
+LINATTN_TEST_BACKWARD(linattn::taylor<32>, linattn::bf16)
 
 using parallel_attention = linattn::attention<linattn::taylor<16>, linattn::parallel, linattn::sum_normalizer, linattn::bf16>;
 template void linattn::forward(linattn::cuda_executor<> const&, parallel_attention const&,

@@ -145,21 +145,32 @@ struct gradient_state : group_rows<Map, Operand> {
                  Operand::pack(kv[n / 2][1][e], kv[n / 2][1][e + 1]));
   }
 
-  /// The octet of blocks a and b, in the group's numbers, or -1.
+  /// The number of the octet of blocks a and b, in the group's numbers, or -1: octet_groups::at the other way round,
+  /// without a search, that a compiler would leave for run time.
   LINATTN_HOST_DEVICE static constexpr int find(int a, int b, int shift) {
+    if (a == b) {
+      return a == 0 ? shift : (a == 1 && !shares::shared ? 13 + shift : -1);
+    }
+    if (a == 0) {
+      return shift < 4 ? (b == 1 ? 5 : 13) + shift : -1;
+    }
+    return a == 1 && b == 0 && shift > 0 ? 8 + shift : -1;
+  }
+  LINATTN_HOST_DEVICE static constexpr bool finds_all() {
     for (int n = 0; n < shares::pair_octets; ++n) {
       octet const o = shares::at(n);
-      if (o.a == a && o.b == b && o.shift == shift) {
-        return n;
+      if (find(o.a, o.b, o.shift) != n) {
+        return false;
       }
     }
-    return -1;
+    return true;
   }
 
   /// All octets whose second block is b. Its share comes at the places of the first factor: place p of shift r is dim p
   /// + r. From the largest shift down, even and odd ones apart, the sums are turned on the way, so that few are alive.
   LINATTN_DEVICE void add_pairs_with(real (&grads)[std::size_t{blocks}][2][2], word const (&x)[std::size_t{halves}][4],
                                      word const (&v)[4], int b) const {
+    static_assert(finds_all(), "linattn::gradient_state: octets in another order; that of octet_groups; correct find");
     int const lane = simt::lane();
     int const next = lane / 4 * 4 + (lane + 1) % 4;
     int const before = lane / 4 * 4 + (lane + 3) % 4;

@@ -114,15 +114,14 @@ TEST_CASE("the logits of targets are those of their positions") {
 }
 
 TEST_CASE("softmax attention's state grows with the sequence, a linear one's does not") {
-  for (auto const& [mixer, grows] :
-       {std::pair{"softmax", true}, {"rebased", false}, {"mamba", false}, {"rwkv", false}}) {
+  for (std::string_view const mixer : {"softmax", "rebased", "mamba", "rwkv"}) {
     CAPTURE(mixer);
     model const net = make_model(mixer);
     workspace work;
     decoder_state state = net.make_state(kShape.batch);
     std::size_t const empty = state.bytes();
     net.step(cut(random_tokens(), 0, 1), state, work);
-    CHECK((state.bytes() > empty) == grows);
+    CHECK((state.bytes() > empty) == (mixer == "softmax"));
   }
   // Two heads of 136 features, with sums of 7 values and of the features themselves.
   std::size_t const convolution = 2 * 24 * sizeof(float);

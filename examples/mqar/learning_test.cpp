@@ -3,6 +3,7 @@
 // same number of steps, is behind.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "experiment.hpp"
@@ -14,8 +15,8 @@ using namespace example;
 run_result learn(run_settings const& run, worker_pool& pool, step_test* steps = nullptr) {
   model net = make_model(run);
   run_result const result = train(net, run, pool, [](run_progress const&) {});
-  std::printf("%s: %.2f %% after %d steps, %.1f s\n", run.mixer.c_str(), 100 * result.accuracy, result.steps,
-              result.seconds);
+  std::printf("%s at %g: %.2f %% after %d steps, %.1f s\n", run.mixer.c_str(), static_cast<double>(run.rate),
+              100 * result.accuracy, result.steps, result.seconds);
   if (steps != nullptr) {
     *steps = test_steps(net, run, pool);
   }
@@ -31,9 +32,13 @@ TEST_CASE("ReBased answers 99 % of the queries, also through step; Based is behi
   CHECK(steps.accuracy == doctest::Approx(rebased.accuracy).epsilon(0.002));  // rounding may turn a close decision
 
   run.mixer = "based";
-  run.rate = 1e-2F;  // the best of 1e-3, 3e-3 and 1e-2
   run.stop_after = rebased.steps;
-  CHECK(learn(run, pool).accuracy < rebased.accuracy - 0.02);
+  double best = 0;
+  for (float const rate : {1e-3F, 3e-3F, 1e-2F}) {
+    run.rate = rate;
+    best = std::max(best, learn(run, pool).accuracy);
+  }
+  CHECK(best < rebased.accuracy - 0.02);
 }
 
 }  // namespace

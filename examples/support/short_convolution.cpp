@@ -6,13 +6,11 @@
 
 namespace example {
 
-// Filter and bias start as wide as the usual framework's: with a bias the neighbour mixing has a part that is linear in
-// its input, which is learned much sooner than the product.
 short_convolution::short_convolution(parameter_set& parameters, int row_width, int tap_count)
     : width(row_width),
       taps(tap_count),
       filter(parameters.add_normal(static_cast<std::size_t>(taps * width), 1.0F / static_cast<float>(taps))),
-      bias(parameters.add_normal(static_cast<std::size_t>(width), 1.0F / static_cast<float>(taps))) {}
+      bias(parameters.add_constant(static_cast<std::size_t>(width), 0)) {}
 
 void short_convolution::forward(std::span<float const> values, float const* row, int before, float* result) const {
   float const* __restrict const weight = filter.of(values);

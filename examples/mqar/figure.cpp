@@ -96,11 +96,9 @@ std::string bar_figure(std::vector<summary> const& rows, std::string const& titl
     double const low = std::max(0.0, row.accuracy - row.deviation);
     double const high = std::min(1.0, row.accuracy + row.deviation);
     draw_line(svg, "spread", kBarLabel + kBarLength * low, middle, kBarLabel + kBarLength * high, middle);
-    std::array<char, 64> value{};
-    std::snprintf(value.data(), value.size(), "%.1f ± %.1f %%", 100 * row.accuracy, 100 * row.deviation);
-    draw_text(svg, kBarLabel + kBarLength + 8, middle + 4, "start", value.data());
+    draw_text(svg, kBarLabel + kBarLength + 8, middle + 4, "start", accuracy_text(row));
   }
-  draw_text(svg, kBarLabel, height - 8, "start", "queries answered; bars: one deviation over the seeds", "dim");
+  draw_text(svg, kBarLabel, height - 8, "start", "queries answered; thin lines: one deviation over the seeds", "dim");
   return svg + "</svg>\n";
 }
 

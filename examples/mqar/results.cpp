@@ -222,17 +222,26 @@ std::vector<summary> summarise(std::vector<finished_run> const& runs) {
   return best;
 }
 
+std::string accuracy_text(summary const& row) {
+  std::array<char, 64> text{};
+  if (row.seeds == 1) {
+    std::snprintf(text.data(), text.size(), "%.1f %%, 1 seed", 100 * row.accuracy);
+  } else {
+    std::snprintf(text.data(), text.size(), "%.1f +- %.1f %%", 100 * row.accuracy, 100 * row.deviation);
+  }
+  return text.data();
+}
+
 std::string summary_table(std::vector<summary> const& rows) {
   std::string text =
-      "mixer               T     K     N  d_model  heads  lr      seeds  accuracy        steps  by steps   "
-      "state bytes\n";
+      "mixer               T     K     N  d_model  heads  lr      seeds  accuracy        steps  by steps   state "
+      "bytes\n";
   for (summary const& row : rows) {
     std::array<char, 200> line{};
     run_settings const& run = row.settings;
-    std::snprintf(line.data(), line.size(),
-                  "%-18s %4d %5d %5d  %7d  %5d  %-7g %5d  %5.1f +- %4.1f %%  %6.0f  %6.1f %%  %12zu\n",
+    std::snprintf(line.data(), line.size(), "%-18s %4d %5d %5d  %7d  %5d  %-7g %5d  %-14s %6.0f  %6.1f %%  %12zu\n",
                   run.mixer.c_str(), run.task.time, run.task.pairs, run.task.vocabulary, run.width, run.heads,
-                  static_cast<double>(run.rate), row.seeds, 100 * row.accuracy, 100 * row.deviation, row.steps,
+                  static_cast<double>(run.rate), row.seeds, accuracy_text(row).c_str(), row.steps,
                   100 * row.steps_accuracy, row.state_bytes);
     text += line.data();
   }

@@ -48,6 +48,9 @@ struct summary {
   std::size_t state_bytes = 0;
 };
 
+/// "97.6 +- 0.4 %"; of one seed, which shows no spread, "97.6 %, 1 seed".
+std::string accuracy_text(summary const& row);
+
 /// In the order in which their first runs finished.
 std::vector<summary> summarise(std::vector<finished_run> const& runs);
 

@@ -35,6 +35,16 @@ void backward(Exec const& exec, attention<Map, S, N, E> const& attn,
   }
 }
 
+/// A step has no backward of its own: this overload says what takes its place.
+template <Executor Exec, class Map, class S, class N, class E>
+void backward(Exec const&, attention<Map, S, N, E> const&, typename attention<Map, S, N, E>::state_type const&,
+              typename attention<Map, S, N, E>::step_args const&) {
+  static_assert(
+      sizeof(Exec) == 0,
+      "linattn::backward: the state and arguments of a step; backward_args are accepted; call backward on the "
+      "step's tokens, with the state before them as initial_state");
+}
+
 }  // namespace linattn::inline LINATTN_ABI
 
 #endif

@@ -112,7 +112,7 @@ void visit_user(Visit&& visit) {
         recipe{"user's elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}, {}, true});
   visit(map_tag<maps::user_cos_sin>{}, dims<8>, unnormalized,
         recipe{"user's cos_sin", preparation::cos_sin, {0, 1, 0, 0}, {}, true, false});
-  visit(map_tag<maps::user_cubic>{}, dims<4>, unnormalized,
+  visit(map_tag<maps::user_cubic>{}, dims<5>, unnormalized,
         recipe{"user's cubic", preparation::as_is, {0, 0, 0, 1}, {}, true});
 }
 

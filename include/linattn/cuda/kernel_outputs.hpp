@@ -8,6 +8,7 @@
 
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/features.hpp>
+#include <linattn/cuda/tile/products.hpp>
 #include <linattn/cuda/tile/rows.hpp>
 #include <linattn/simt/simt.hpp>
 
@@ -192,18 +193,7 @@ struct outputs_kernel {
     int const g = simt::lane() / 4;
     int const t = simt::lane() % 4;
     real scores[8][4] = {};
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < padded_dim; i += 16) {
-      word q[4];
-      load_a<Operand>(q, s.q.rounded, simt::warp() * 16, i);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 8; n += 2) {
-        word k[4];
-        load_b_transposed<Operand>(k, s.keys.k, 8 * n, i);
-        Operand::mma(scores[n], q, k[0], k[1]);
-        Operand::mma(scores[n + 1], q, k[2], k[3]);
-      }
-    }
+    multiply_by_rows<Operand>(scores, s.q.rounded, s.keys.k);
     int const last[2] = {distance + simt::warp() * 16 + g, distance + simt::warp() * 16 + g + 8};
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 32; ++i) {
@@ -214,19 +204,7 @@ struct outputs_kernel {
       w = key < count && sees ? p.map.score(w) : real(0);
       sums.den[e / 2] += w;
     }
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < 8; n += 2) {
-      word const weights[4] = {Operand::pack(scores[n][0], scores[n][1]), Operand::pack(scores[n][2], scores[n][3]),
-                               Operand::pack(scores[n + 1][0], scores[n + 1][1]),
-                               Operand::pack(scores[n + 1][2], scores[n + 1][3])};
-      LINATTN_SIMT_UNROLL
-      for (int m = 0; m < 8; m += 2) {
-        word v[4];
-        load_b<Operand>(v, s.keys.v, 8 * n, 8 * m);
-        Operand::mma(sums.out[m], weights, v[0], v[1]);
-        Operand::mma(sums.out[m + 1], weights, v[2], v[3]);
-      }
-    }
+    multiply_weights<Operand>(sums.out, scores, s.keys.v);
   }
 
   static LINATTN_DEVICE void write(Params const& p, accumulators& sums, std::int64_t batch, int head,

@@ -9,6 +9,7 @@
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/feature_grads.hpp>
 #include <linattn/cuda/tile/features.hpp>
+#include <linattn/cuda/tile/products.hpp>
 #include <linattn/cuda/tile/rows.hpp>
 #include <linattn/simt/simt.hpp>
 
@@ -21,7 +22,6 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 template <class Map, class Element, class Operand, bool OfKeys>
 struct row_grads_kernel {
   using real = typename Operand::real;
-  using word = typename Operand::word;
   using operand_element = typename Operand::element;
   using x_value_element = std::conditional_t<OfKeys, Element, operand_element>;
   using y_value_element = std::conditional_t<OfKeys, operand_element, Element>;
@@ -119,26 +119,13 @@ struct row_grads_kernel {
       widen_rows<kThreads, Map>(s.x);
     }
     stage_x_values(p, s, x, 0);
+    if constexpr (!OfKeys) {
+      stage_numbers<kThreads>(s.weights, p.weights, x.batch, x.head, x.begin, x.count);
+    }
   }
   static LINATTN_DEVICE void stage_x_values(Params const& p, Shared& s, x_tile const& x, int column) {
     stage_values<kThreads, real>(s.x_values, p.x_values.row(x.batch, x.head, x.begin), p.x_values.time_stride,
                                  p.x_values.vectors, x.count, column, p.shape.value_dim);
-  }
-
-  /// d += x_values B^T, B the rows of y_values: this warp's 16 rows by 64 columns.
-  static LINATTN_DEVICE void multiply_values(real (&d)[8][4], Shared const& s) {
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < value_tile; i += 16) {
-      word a[4];
-      load_a<Operand>(a, s.x_values, simt::warp() * 16, i);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 8; n += 2) {
-        word b[4];
-        load_b_transposed<Operand>(b, s.y_values, 8 * n, i);
-        Operand::mma(d[n], a, b[0], b[1]);
-        Operand::mma(d[n + 1], a, b[2], b[3]);
-      }
-    }
   }
 
   /// d = x_values B^T over all values; stage(column) fills y_values. Columns beyond the first tile are staged for x
@@ -157,7 +144,7 @@ struct row_grads_kernel {
       }
       simt::block_sync();
       if (x.has_rows_of_warp()) {
-        multiply_values(d, s);
+        multiply_by_rows<Operand>(d, s.x_values, s.y_values);
       }
       column += value_tile;
     } while (column < p.shape.value_dim);
@@ -173,8 +160,6 @@ struct row_grads_kernel {
         simt::copy_async_commit();
         if constexpr (OfKeys) {
           stage_numbers<kThreads>(s.weights, p.weights, x.batch, y_head, begin, count);
-        } else {
-          stage_numbers<kThreads>(s.weights, p.weights, x.batch, x.head, x.begin, x.count);
         }
       }
       stage_values<kThreads, real>(s.y_values, p.y_values.row(x.batch, y_head, begin), p.y_values.time_stride,
@@ -185,18 +170,7 @@ struct row_grads_kernel {
       return;
     }
     weigh(d, p, s, count, distance);
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < 8; n += 2) {
-      word const weights[4] = {Operand::pack(d[n][0], d[n][1]), Operand::pack(d[n][2], d[n][3]),
-                               Operand::pack(d[n + 1][0], d[n + 1][1]), Operand::pack(d[n + 1][2], d[n + 1][3])};
-      LINATTN_SIMT_UNROLL
-      for (int m = 0; m < padded_dim / 8; m += 2) {
-        word b[4];
-        load_b<Operand>(b, s.y, 8 * n, 8 * m);
-        Operand::mma(sums.grads[m], weights, b[0], b[1]);
-        Operand::mma(sums.grads[m + 1], weights, b[2], b[3]);
-      }
-    }
+    multiply_weights<Operand>(sums.grads, d, s.y);
   }
 
   /// d = (d + c) score'(x . y) where the query sees the key, else zero.
@@ -204,18 +178,7 @@ struct row_grads_kernel {
     int const g = simt::lane() / 4;
     int const t = simt::lane() % 4;
     real scores[8][4] = {};
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < padded_dim; i += 16) {
-      word a[4];
-      load_a<Operand>(a, s.x.rounded, simt::warp() * 16, i);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 8; n += 2) {
-        word b[4];
-        load_b_transposed<Operand>(b, s.y, 8 * n, i);
-        Operand::mma(scores[n], a, b[0], b[1]);
-        Operand::mma(scores[n + 1], a, b[2], b[3]);
-      }
-    }
+    multiply_by_rows<Operand>(scores, s.x.rounded, s.y);
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 32; ++i) {
       int const e = i % 4;
@@ -247,9 +210,6 @@ struct row_grads_kernel {
         stage_state<kThreads, feature_grads, value_tile>(s.y_values, from, first, column, p.shape.value_dim, real(1));
         if (column == 0) {
           stage_k_sum(s, from, first);
-          if constexpr (!OfKeys) {
-            stage_numbers<kThreads>(s.weights, p.weights, x.batch, x.head, x.begin, x.count);
-          }
         }
       });
       LINATTN_SIMT_UNROLL

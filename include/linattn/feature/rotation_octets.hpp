@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rotation octets: the features of c0 + c1 s + c2 s^2 as matrix units like them; state_order.hpp describes the order. A row
-// is cut into blocks of 8; an octet is the 8 products x[8 a + g] x[8 b + (g + shift) % 8]. Weights are on the key's side.
+// Rotation octets: the features of c0 + c1 s + c2 s^2 as matrix units like them; state_order.hpp describes the order. A
+// row is cut into blocks of 8; an octet is the 8 products x[8 a + g] x[8 b + (g + shift) % 8]. Weights are on the key's
+// side.
 #ifndef LINATTN_FEATURE_ROTATION_OCTETS_HPP
 #define LINATTN_FEATURE_ROTATION_OCTETS_HPP
 
@@ -34,7 +35,7 @@ template <PolynomialMap Map>
 struct octet_list {
   static constexpr int dim = Map::head_dim;
   static constexpr int blocks = (dim + 7) / 8;
-  static constexpr int pair_octets = Map::c2 > 0 ? blocks * (4 * blocks + 1) : 0;
+  static constexpr int pair_octets = Map::c2 > 0 ? blocks*(4 * blocks + 1) : 0;
   static constexpr int linear_octets = Map::c1 > 0 ? blocks : 0;
   static constexpr int octets = pair_octets + linear_octets + (Map::c0 > 0 ? 1 : 0);
 
@@ -66,10 +67,14 @@ struct octet_list {
   /// What the key's side multiplies the products by.
   LINATTN_HOST_DEVICE static constexpr double weight(octet o) {
     switch (o.kind) {
-      case octet_kind::pairs: return o.once() ? 2 * Map::c2 : Map::c2;
-      case octet_kind::linear: return Map::c1;
-      case octet_kind::constant: return Map::c0;
-      default: return 0;
+      case octet_kind::pairs:
+        return o.once() ? 2 * Map::c2 : Map::c2;
+      case octet_kind::linear:
+        return Map::c1;
+      case octet_kind::constant:
+        return Map::c0;
+      default:
+        return 0;
     }
   }
 
@@ -130,6 +135,18 @@ struct octet_groups {
            : e < 4 ? octet{octet_kind::pairs, 0, 1, e}
            : e < 8 ? octet{octet_kind::pairs, 1, 0, e - 3}
                    : octet{octet_kind::pairs, 0, 2, e - 8};
+  }
+
+  /// at() the other way round: the number of the octet of blocks a and b, or -1. Not a search: a compiler might leave
+  /// that for run time.
+  LINATTN_HOST_DEVICE static constexpr int number(int a, int b, int shift) {
+    if (a == b) {
+      return a == 0 ? shift : (a == 1 && !shared ? 13 + shift : -1);
+    }
+    if (a == 0) {
+      return shift < 4 ? (b == 1 ? 5 : 13) + shift : -1;
+    }
+    return a == 1 && b == 0 && shift > 0 ? 8 + shift : -1;
   }
 
   LINATTN_HOST_DEVICE static constexpr int third_turn(int group) { return group >= 2 ? 1 : 0; }

@@ -59,47 +59,16 @@ struct gradient_state : group_rows<Map, Operand> {
   /// `weights`, of the rows 8 i + 2 t, + 1.
   template <bool Weighed>
   LINATTN_DEVICE void add_rows(word const (&yt)[std::size_t{halves}][4], word const (&v)[4], word const (&weights)[2]) {
-    int const lane = simt::lane();
-    word once[4];
-    word twice[4];
-    word linear[4];
-    word turned[4 * std::size_t{halves}][5];
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < 4 * halves; ++i) {
-      int const block = i / 4 * 2 + i % 2;
-      word const y = yt[i / 4][i % 4];
-      if (i < 4) {
-        once[i] = times(y, Map::c2);
-        twice[i] = times(y, 2 * Map::c2);
-        linear[i] = times(y, Map::c1);
-      }
-      turned[i][0] = y;
-      LINATTN_SIMT_UNROLL
-      for (int r = block == 2 ? 0 : 1; r <= shares::largest_shift(block); ++r) {
-        if (shares::pair_octets > 0 && block < blocks) {
-          turned[i][r] =
-              Operand::shuffle(y, (lane + 4 * (r + (block == 2 ? shares::third_turn(this->group) : 0))) % 32);
-        }
-      }
-    }
+    typename group_rows<Map, Operand>::key_factors keys;
+    this->weigh_keys(keys, yt, real(1));
     LINATTN_SIMT_UNROLL
     for (int m = 0; m < octets / 2; ++m) {
       word phi[4];  // A: octets 2 m and 2 m + 1 by 16 rows
       LINATTN_SIMT_UNROLL
       for (int e = 0; e < 4; ++e) {
         octet const o = shares::at(2 * m + e % 2);
-        int const i = e / 2;
-        switch (o.kind) {
-          case octet_kind::pairs:
-            phi[e] = Operand::multiply(o.once() ? twice[2 * i + o.a] : once[2 * i + o.a],
-                                       turned[o.b / 2 * 4 + 2 * i + o.b % 2][o.shift]);
-            break;
-          case octet_kind::linear:
-            phi[e] = linear[2 * i + o.a];
-            break;
-          default:
-            phi[e] = Operand::pack(real(0), real(0));  // the constant has no gradient
-        }
+        bool const has_gradient = o.kind == octet_kind::pairs || o.kind == octet_kind::linear;
+        phi[e] = has_gradient ? keys.octet_of(o, e / 2) : Operand::pack(real(0), real(0));
       }
       Operand::mma(kv[m][0], phi, v[0], v[1]);
       Operand::mma(kv[m][1], phi, v[2], v[3]);
@@ -107,9 +76,9 @@ struct gradient_state : group_rows<Map, Operand> {
     word rows[4];
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 4; ++i) {
-      rows[i] = Weighed ? Operand::multiply(once[i], weights[i / 2]) : once[i];
+      rows[i] = Weighed ? Operand::multiply(keys.once[i], weights[i / 2]) : keys.once[i];
     }
-    sums.add_keys(yt, rows, linear, weights);
+    sums.add_keys(yt, rows, keys.linear, weights);
   }
 
   /// From the map's packed order; the columns of this warp begin at `column`.
@@ -133,11 +102,6 @@ struct gradient_state : group_rows<Map, Operand> {
   }
 
  private:
-  static LINATTN_DEVICE word times(word x, double weight) {
-    real const factor = static_cast<real>(weight);
-    return weight == 1 ? x : Operand::multiply(x, Operand::pack(factor, factor));
-  }
-
   /// The gradient by octet n: token 8 (e / 2) + g, feature 2 t + e % 2.
   LINATTN_DEVICE void by_octet(real (&d)[4], word const (&v)[4], int n) const {
     int const e = n % 2 * 2;
@@ -145,48 +109,16 @@ struct gradient_state : group_rows<Map, Operand> {
                  Operand::pack(kv[n / 2][1][e], kv[n / 2][1][e + 1]));
   }
 
-  /// The number of the octet of blocks a and b, in the group's numbers, or -1: octet_groups::at the other way round,
-  /// without a search, that a compiler would leave for run time.
-  LINATTN_HOST_DEVICE static constexpr int find(int a, int b, int shift) {
-    if (a == b) {
-      return a == 0 ? shift : (a == 1 && !shares::shared ? 13 + shift : -1);
-    }
-    if (a == 0) {
-      return shift < 4 ? (b == 1 ? 5 : 13) + shift : -1;
-    }
-    return a == 1 && b == 0 && shift > 0 ? 8 + shift : -1;
-  }
-  LINATTN_HOST_DEVICE static constexpr bool finds_all() {
-    for (int n = 0; n < shares::pair_octets; ++n) {
-      octet const o = shares::at(n);
-      if (find(o.a, o.b, o.shift) != n) {
-        return false;
-      }
-    }
-    return true;
-  }
-
   /// All octets whose second block is b. Its share comes at the places of the first factor: place p of shift r is dim p
   /// + r. From the largest shift down, even and odd ones apart, the sums are turned on the way, so that few are alive.
   LINATTN_DEVICE void add_pairs_with(real (&grads)[std::size_t{blocks}][2][2], word const (&x)[std::size_t{halves}][4],
                                      word const (&v)[4], int b) const {
-    static_assert(finds_all(), "linattn::gradient_state: octets in another order; that of octet_groups; correct find");
     int const lane = simt::lane();
-    int const next = lane / 4 * 4 + (lane + 1) % 4;
     int const before = lane / 4 * 4 + (lane + 3) % 4;
     word turned[2][5];
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 2; ++i) {
-      word y = x[b / 2][b % 2 * 2 + i];
-      if (b == 2) {
-        word const by_one = Operand::straddle(y, Operand::shuffle(y, next));
-        y = shares::third_turn(this->group) == 0 ? y : by_one;
-      }
-      turned[i][0] = y;
-      turned[i][2] = Operand::shuffle(y, next);
-      turned[i][4] = Operand::shuffle(y, lane / 4 * 4 + (lane + 2) % 4);
-      turned[i][1] = Operand::straddle(turned[i][0], turned[i][2]);
-      turned[i][3] = Operand::straddle(turned[i][2], turned[i][4]);
+      this->turn_row(turned[i], x[b / 2][b % 2 * 2 + i], b);
     }
     real share[2][2] = {};
     LINATTN_SIMT_UNROLL
@@ -200,7 +132,7 @@ struct gradient_state : group_rows<Map, Operand> {
         }
         LINATTN_SIMT_UNROLL
         for (int a = 0; a < blocks; ++a) {
-          int const n = find(a, b, shift);
+          int const n = shares::number(a, b, shift);
           if (n < 0) {
             continue;
           }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// group_rows: the blocks of a row that a warp's group of octets needs (feature/rotation_octets.hpp), as fragments.
+// group_rows: the blocks of a row that a warp's group of octets needs (feature/rotation_octets.hpp), as fragments, and
+// the factors of octets made of them.
 #ifndef LINATTN_CUDA_TILE_GROUP_ROWS_HPP
 #define LINATTN_CUDA_TILE_GROUP_ROWS_HPP
 
@@ -14,6 +15,7 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 template <class Map, class Operand>
 struct group_rows {
   using shares = octet_groups<Map>;
+  using real = typename Operand::real;
   using word = typename Operand::word;
   static constexpr int blocks = shares::blocks;
   static constexpr int halves = (blocks + 1) / 2;  // of 16 columns: the fragments of a row
@@ -37,7 +39,66 @@ struct group_rows {
     }
   }
 
+  /// A word of block b of a row that is A, turned by 0 to 4 places; odd ones are halves of two even ones.
+  LINATTN_DEVICE void turn_row(word (&turned)[5], word x, int b) const {
+    int const lane = simt::lane();
+    int const next = lane / 4 * 4 + (lane + 1) % 4;
+    if (b == 2) {
+      word const by_one = Operand::straddle(x, Operand::shuffle(x, next));
+      x = shares::third_turn(group) == 0 ? x : by_one;
+    }
+    turned[0] = x;
+    turned[2] = Operand::shuffle(x, next);
+    turned[4] = Operand::shuffle(x, lane / 4 * 4 + (lane + 2) % 4);
+    turned[1] = Operand::straddle(turned[0], turned[2]);
+    turned[3] = Operand::straddle(turned[2], turned[4]);
+  }
+
+  /// Both factors of the octets of 16 transposed rows, the first ones with the weights of the key's side.
+  struct key_factors {
+    word once[4];    // c2, of the group's first two blocks
+    word twice[4];   // 2 c2
+    word linear[4];  // c1
+    word turned[4 * std::size_t{halves}][5];
+
+    /// Octet o, which is no constant, of the rows 8 i + 2 t, + 1.
+    [[nodiscard]] LINATTN_DEVICE word octet_of(octet o, int i) const {
+      return o.kind == octet_kind::linear ? linear[2 * i + o.a]
+                                          : Operand::multiply(o.once() ? twice[2 * i + o.a] : once[2 * i + o.a],
+                                                              turned[o.b / 2 * 4 + 2 * i + o.b % 2][o.shift]);
+    }
+  };
+  /// `scale` is 1 where the range is not narrow.
+  LINATTN_DEVICE void weigh_keys(key_factors& f, word const (&xt)[std::size_t{halves}][4], real scale) const {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < 4 * halves; ++i) {
+      int const b = i / 4 * 2 + i % 2;
+      word const x = xt[i / 4][i % 4];
+      if (i < 4) {
+        f.once[i] = times(x, Map::c2, scale);
+        f.twice[i] = times(x, 2 * Map::c2, scale);
+        f.linear[i] = times(x, Map::c1, scale);
+      }
+      f.turned[i][0] = x;
+      LINATTN_SIMT_UNROLL
+      for (int r = b == 2 ? 0 : 1; r <= shares::largest_shift(b); ++r) {
+        if (shares::pair_octets > 0 && b < blocks) {
+          f.turned[i][r] =
+              Operand::shuffle(x, (simt::lane() + 4 * (r + (b == 2 ? shares::third_turn(group) : 0))) % 32);
+        }
+      }
+    }
+  }
+
  private:
+  static LINATTN_DEVICE word times(word x, double weight, real scale) {
+    if (!Operand::narrow_range && weight == 1) {
+      return x;
+    }
+    real const factor = static_cast<real>(weight) * scale;
+    return Operand::multiply(x, Operand::pack(factor, factor));
+  }
+
   /// Where the group's block 2 h begins in a row, and how far behind it block 2 h + 1.
   LINATTN_DEVICE int first_column(int h) const { return 8 * shares::block(group, 2 * h); }
   LINATTN_DEVICE int right_by(int h) const {

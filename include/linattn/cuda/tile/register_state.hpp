@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// register_state: the state of a polynomial map with head_dim up to 32 in the registers of a warp: 16 value columns, the
-// features of one group in rotation octets, and the group's share of what denominators need. kernel_fused.hpp says which
-// lane holds what.
+// register_state: the state of a polynomial map with head_dim up to 32 in the registers of a warp: 16 value columns,
+// the features of one group in rotation octets, and the group's share of what denominators need. kernel_fused.hpp says
+// which lane holds what.
 #ifndef LINATTN_CUDA_TILE_REGISTER_STATE_HPP
 #define LINATTN_CUDA_TILE_REGISTER_STATE_HPP
 
@@ -37,19 +37,10 @@ struct register_state : group_rows<Map, Operand> {
     int const lane = simt::lane();
     real const unscale = real(1) / scale;
     sums.add_denominators(den, q, this->group, unscale);
-    word turned[2 * std::size_t{blocks}][5];  // by 0 to 4 places; odd ones are halves of two even ones
+    word turned[2 * std::size_t{blocks}][5];
     LINATTN_SIMT_UNROLL
     for (int i = 0; has_pairs && i < 2 * blocks; ++i) {
-      word x = q[i / 4][i % 4];
-      if (i / 2 == 2) {
-        word const next = Operand::straddle(x, Operand::shuffle(x, lane / 4 * 4 + (lane + 1) % 4));
-        x = shares::third_turn(this->group) == 0 ? x : next;
-      }
-      turned[i][0] = x;
-      turned[i][2] = Operand::shuffle(x, lane / 4 * 4 + (lane + 1) % 4);
-      turned[i][4] = Operand::shuffle(x, lane / 4 * 4 + (lane + 2) % 4);
-      turned[i][1] = Operand::straddle(turned[i][0], turned[i][2]);
-      turned[i][3] = Operand::straddle(turned[i][2], turned[i][4]);
+      this->turn_row(turned[i], q[i / 4][i % 4], i / 2);
     }
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < octets; n += 2) {
@@ -87,53 +78,26 @@ struct register_state : group_rows<Map, Operand> {
   /// S^T += V^T phi(K), and the denominators' sums, for 16 keys, `valid` of which are there; the others are zero.
   LINATTN_DEVICE void update(word const (&kt)[std::size_t{halves}][4], word const (&v)[4], int valid) {
     int const lane = simt::lane();
-    word once[4];
-    word twice[4];
-    word weighed[4];
-    word turned[4 * std::size_t{halves}][5];
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < 4 * halves; ++i) {
-      int const block = i / 4 * 2 + i % 2;
-      word const x = kt[i / 4][i % 4];
-      if (i < 4) {
-        once[i] = weigh(x, Map::c2);
-        twice[i] = weigh(x, 2 * Map::c2);
-        weighed[i] = weigh(x, Map::c1);
-      }
-      turned[i][0] = x;
-      LINATTN_SIMT_UNROLL
-      for (int r = block == 2 ? 0 : 1; r <= shares::largest_shift(block); ++r) {
-        if (has_pairs && block < blocks) {
-          turned[i][r] =
-              Operand::shuffle(x, (lane + 4 * (r + (block == 2 ? shares::third_turn(this->group) : 0))) % 32);
-        }
-      }
-    }
+    typename group_rows<Map, Operand>::key_factors keys;
+    this->weigh_keys(keys, kt, scale);
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < shares::octets; ++n) {
       octet const o = shares::at(n);
       word b[2];  // the octet of keys 0..7 and 8..15
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 2; ++i) {
-        switch (o.kind) {
-          case octet_kind::pairs:
-            b[i] = Operand::multiply(o.once() ? twice[2 * i + o.a] : once[2 * i + o.a],
-                                     turned[o.b / 2 * 4 + 2 * i + o.b % 2][o.shift]);
-            break;
-          case octet_kind::linear:
-            b[i] = weighed[2 * i + o.a];
-            break;
-          default: {
-            real const one = lane < 4 && this->group == 0 ? static_cast<real>(Map::c0) * scale : real(0);
-            b[i] = Operand::pack(one, one);  // the values of keys that are not there are zero
-          }
+        if (o.kind == octet_kind::constant) {
+          real const one = lane < 4 && this->group == 0 ? static_cast<real>(Map::c0) * scale : real(0);
+          b[i] = Operand::pack(one, one);  // the values of keys that are not there are zero
+        } else {
+          b[i] = keys.octet_of(o, i);
         }
       }
       Operand::mma(kv[n], v, b[0], b[1]);
     }
     word const one = Operand::pack(real(1), real(1));
     word const ones[2] = {one, one};
-    sums.add_keys(kt, once, weighed, ones);
+    sums.add_keys(kt, keys.once, keys.linear, ones);
     sums.count += static_cast<real>(valid);
   }
 
@@ -158,14 +122,6 @@ struct register_state : group_rows<Map, Operand> {
 
  private:
   static LINATTN_DEVICE word narrow(real const* pair) { return Operand::pack(pair[0], pair[1]); }
-
-  LINATTN_DEVICE word weigh(word x, double weight) const {
-    if (!Operand::narrow_range && weight == 1) {
-      return x;
-    }
-    real const factor = static_cast<real>(weight) * scale;
-    return Operand::multiply(x, Operand::pack(factor, factor));
-  }
 
   /// f(number, packed feature, value, factor, second) for what this lane holds of kv.
   template <class F>

@@ -3,7 +3,6 @@
 // generates through linattn's step. The order of the parts; each part has its own file.
 #include <cmath>
 #include <cstdio>
-#include <exception>
 
 #include "generate.hpp"
 #include "options.hpp"
@@ -90,13 +89,6 @@ int run(options settings) {
 }  // namespace example
 
 int main(int count, char** arguments) {
-  try {
-    return example::run(example::parse_options(count, arguments));
-  } catch (example::usage_error const& error) {
-    std::fprintf(stderr, "language_model: %s\n", error.what());
-    return 2;
-  } catch (std::exception const& error) {
-    std::fprintf(stderr, "language_model: %s\n", error.what());
-    return 1;
-  }
+  return example::exit_code_of("language_model",
+                               [&] { return example::run(example::parse_options(count, arguments)); });
 }

@@ -2,7 +2,6 @@
 // Multi-query associative recall: trains small models whose second layer is linear attention or one of its rivals, and
 // reports how many queries each answers. The order of the parts; each part has its own file.
 #include <cstdio>
-#include <exception>
 #include <fstream>
 #include <utility>
 
@@ -43,13 +42,5 @@ int run(options const& all) {
 }  // namespace example
 
 int main(int count, char** arguments) {
-  try {
-    return example::run(example::parse_options(count, arguments));
-  } catch (example::usage_error const& error) {
-    std::fprintf(stderr, "mqar: %s\n", error.what());
-    return 2;
-  } catch (std::exception const& error) {
-    std::fprintf(stderr, "mqar: %s\n", error.what());
-    return 1;
-  }
+  return example::exit_code_of("mqar", [&] { return example::run(example::parse_options(count, arguments)); });
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
+#include <exception>
 #include <functional>
 #include <stdexcept>
 #include <string>
@@ -18,6 +20,17 @@ namespace example {
 struct usage_error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+
+/// A command's exit code: run()'s, or 2 for a bad command line and 1 for any other error, whose message is printed.
+template <class Run>
+int exit_code_of(char const* command, Run&& run) {
+  try {
+    return run();
+  } catch (std::exception const& error) {
+    std::fprintf(stderr, "%s: %s\n", command, error.what());
+    return dynamic_cast<usage_error const*>(&error) != nullptr ? 2 : 1;
+  }
+}
 
 template <class Options>
 struct option {

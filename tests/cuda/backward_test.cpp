@@ -2,6 +2,7 @@
 // backward() on a cuda_executor beyond the gradient tables: its bits, its workspace, and shapes where kernels go round
 // a loop once more.
 #include "emu/executor.hpp"
+#include "parts.hpp"
 #include "support/run.hpp"
 #include "watched_memory.hpp"
 
@@ -91,12 +92,6 @@ TEST_CASE("backward uses a workspace of the size asked for, and none that is a b
   });
 }
 
-/// Row `row` of a dense tensor of `rows` rows.
-std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, std::int64_t row) {
-  auto const size = static_cast<std::ptrdiff_t>(dense.size()) / rows;
-  return {dense.begin() + row * size, dense.begin() + (row + 1) * size};
-}
-
 TEST_CASE("the gradients of a row of a batch have the bits that they have alone") {
   for_each_strategy([](variant const& v, int strategy) {
     setup const s{.batch = 2, .heads = 2, .kv_heads = 1, .time = 70, .value_dim = 20, .state = state_use::both};
@@ -104,13 +99,7 @@ TEST_CASE("the gradients of a row of a batch have the bits that they have alone"
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
     backward_run whole(v, s, p, kind);
     whole.run(strategy);
-    problem one = p;
-    one.batch = 1;
-    for (std::vector<double> problem::*const tensor :
-         {&problem::q, &problem::k, &problem::v, &problem::initial_kv, &problem::initial_k_sum, &problem::grad_out,
-          &problem::grad_final_kv, &problem::grad_final_k_sum}) {
-      one.*tensor = row_of(p.*tensor, 2, 1);
-    }
+    problem const one = batch_row(p, 1);
     setup alone = s;
     alone.batch = 1;
     alone.order = memory_order::sliced;  // and no address is a multiple of 16

@@ -2,6 +2,7 @@
 // Bits on a cuda_executor: the same in every order of the device's threads, in a workspace of the caller's, and for a
 // row or a packed sequence whatever else is in the batch.
 #include "emu/executor.hpp"
+#include "parts.hpp"
 #include "support/run.hpp"
 #include "watched_memory.hpp"
 
@@ -114,12 +115,6 @@ TEST_CASE(
   CHECK(used > 0);
 }
 
-/// Row `row` of a dense tensor of `rows` rows.
-std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, std::int64_t row) {
-  auto const size = static_cast<std::ptrdiff_t>(dense.size()) / rows;
-  return {dense.begin() + row * size, dense.begin() + (row + 1) * size};
-}
-
 TEST_CASE("a row of a batch has the bits that it has alone") {
   for_each_table([](variant const& v, element_kind kind, int strategy) {
     setup const s{.batch = 2,
@@ -132,12 +127,7 @@ TEST_CASE("a row of a batch has the bits that it has alone") {
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
     forward_run whole(v, s, p, kind);
     whole.run(strategy);
-    problem one = p;
-    one.batch = 1;
-    for (std::vector<double> problem::*const tensor :
-         {&problem::q, &problem::k, &problem::v, &problem::initial_kv, &problem::initial_k_sum}) {
-      one.*tensor = row_of(p.*tensor, 2, 1);
-    }
+    problem const one = batch_row(p, 1);
     setup alone = s;
     alone.batch = 1;
     alone.order = memory_order::sliced;  // and no address is a multiple of 16

@@ -37,7 +37,6 @@ struct precise_pieces : small_pieces {
 
 template <class Selector>
 struct on_cuda {
-  static constexpr bool has_backward = true;
   static constexpr bool every_strategy = true;  // they share their kernels
 
   /// A workspace in the call is the device's.

@@ -6,18 +6,18 @@
 template <class Map, class Element>
 using default_attention = linattn::attention<Map, linattn::chunkwise<>, linattn::sum_normalizer, Element>;
 
-#define LINATTN_TEST_FORWARD(...)                                                                            \
-  template void linattn::forward(linattn::cuda_executor<> const&, default_attention<__VA_ARGS__> const&,     \
-                                 default_attention<__VA_ARGS__>::forward_args const&);
+#define LINATTN_TEST_KERNELS(verb, ...)                                                                 \
+  template void linattn::verb(linattn::cuda_executor<> const&, default_attention<__VA_ARGS__> const&, \
+                              default_attention<__VA_ARGS__>::verb##_args const&);
 
-LINATTN_TEST_FORWARD(linattn::rebased<16>, linattn::bf16)
-LINATTN_TEST_FORWARD(linattn::rebased<16>, float)
-LINATTN_TEST_FORWARD(linattn::taylor<16>, linattn::bf16)
-LINATTN_TEST_FORWARD(linattn::taylor<16>, float)
-LINATTN_TEST_FORWARD(linattn::taylor<64>, linattn::bf16)
-LINATTN_TEST_FORWARD(linattn::taylor<64>, float)
-LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, linattn::bf16)
-LINATTN_TEST_FORWARD(linattn::elu_plus_one<64>, float)
+LINATTN_TEST_KERNELS(forward, linattn::rebased<16>, linattn::bf16)
+LINATTN_TEST_KERNELS(forward, linattn::rebased<16>, float)
+LINATTN_TEST_KERNELS(forward, linattn::taylor<16>, linattn::bf16)
+LINATTN_TEST_KERNELS(forward, linattn::taylor<16>, float)
+LINATTN_TEST_KERNELS(forward, linattn::taylor<64>, linattn::bf16)
+LINATTN_TEST_KERNELS(forward, linattn::taylor<64>, float)
+LINATTN_TEST_KERNELS(forward, linattn::elu_plus_one<64>, linattn::bf16)
+LINATTN_TEST_KERNELS(forward, linattn::elu_plus_one<64>, float)
 
 // The fused form of long rows, whose features four warps share.
 template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::rebased<32>, linattn::bf16>>;
@@ -25,13 +25,9 @@ template class linattn::detail::fused_call<linattn::cuda_tuning, default_attenti
 template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::taylor<32>, linattn::bf16>>;
 template class linattn::detail::fused_call<linattn::cuda_tuning, default_attention<linattn::taylor<32>, float>>;
 
-#define LINATTN_TEST_BACKWARD(...)                                                                           \
-  template void linattn::backward(linattn::cuda_executor<> const&, default_attention<__VA_ARGS__> const&,    \
-                                  default_attention<__VA_ARGS__>::backward_args const&);
-
-LINATTN_TEST_BACKWARD(linattn::rebased<16>, linattn::bf16)
-LINATTN_TEST_BACKWARD(linattn::rebased<16>, float)
-LINATTN_TEST_BACKWARD(linattn::taylor<32>, linattn::bf16)
+LINATTN_TEST_KERNELS(backward, linattn::rebased<16>, linattn::bf16)
+LINATTN_TEST_KERNELS(backward, linattn::rebased<16>, float)
+LINATTN_TEST_KERNELS(backward, linattn::taylor<32>, linattn::bf16)
 
 using parallel_attention = linattn::attention<linattn::taylor<16>, linattn::parallel, linattn::sum_normalizer, linattn::bf16>;
 template void linattn::forward(linattn::cuda_executor<> const&, parallel_attention const&,

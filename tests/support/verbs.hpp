@@ -17,7 +17,6 @@ namespace linattn_test {
 
 /// The verbs run on the memory of the test itself.
 struct on_cpu {
-  static constexpr bool has_backward = true;
   static constexpr bool every_strategy = false;  // for every element type at every head_dim
   static linattn::cpu_executor executor(call const& c) { return c.executor; }
   /// verb(executor, call): `c` as it is, or with the addresses of copies that the executor can reach.
@@ -63,7 +62,7 @@ struct verbs {
   }
 
   static constexpr verb_table table() {
-    constexpr bool has_backward = Backend::has_backward && linattn::DifferentiableFeatureMap<map_type>;
+    constexpr bool has_backward = linattn::DifferentiableFeatureMap<map_type>;
     verb_table t{};
     t.forward = forward;
     t.step = step;

@@ -78,6 +78,20 @@ struct differentiated_rows {
   }
 };
 
+/// What forward() was given, without its outputs.
+template <class Attention>
+typename Attention::forward_args forward_args_of(typename Attention::backward_args const& args) noexcept {
+  typename Attention::forward_args same{};
+  same.q = args.q;
+  same.k = args.k;
+  same.v = args.v;
+  same.initial_state = args.initial_state;
+  same.causal = args.causal;
+  same.cu_seqlens = args.cu_seqlens;
+  same.heads = args.heads;
+  return same;
+}
+
 /// Pairs meet one by one within pieces of `piece_tokens` tokens; the states carry the rest.
 template <class Selector, class Attention>
 class backward_call {
@@ -101,27 +115,23 @@ class backward_call {
   static constexpr bool can_fuse = FusedGradients<map, operand>;
 
   backward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, forward_form const& form)
-      : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena), arch_(arch), cut_(form.piece_tokens) {
-    std::int64_t const piece_tokens = form.piece_tokens;
+      : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena), arch_(arch), piece_tokens_(form.piece_tokens) {
     std::int64_t const rows = shape_.batch * shape_.heads * shape_.time;
     std::int64_t const row_size = round_up(shape_.value_dim, 8);
     value_tiles_ = (std::max)(1, (shape_.value_dim + value_grads::value_tile - 1) / value_grads::value_tile);
-    std::int64_t const whole = round_up((std::max)(shape_.time, std::int64_t{1}), value_grads::tokens);
-    one_piece_ = piece_tokens >= shape_.time;
-    pair_tokens_ = one_piece_ ? whole : piece_tokens;
-    state_tokens_ = forward_call<Selector, Attention>::state_tokens(arch, piece_tokens);
-    sums_ = !one_piece_ || args.grad_initial_state.present();
+    cut_ = phase_cut::of(Selector{}, shape_, piece_tokens_, value_grads::tokens, arch, map::feature_dim);
+    sums_ = !cut_.one_piece || args.grad_initial_state.present();
 
-    row_tokens_ = state_tokens_;
+    row_tokens_ = cut_.state_tokens;
     if constexpr (can_fuse) {
       fused_ = form.fused && shape_.causal && shape_.heads > 0;
       if (fused_) {  // sweeps of keys begin where one of the pieces does
-        row_tokens_ = (std::max)(Selector::segment_tokens(arch) / piece_tokens, std::int64_t{1}) * piece_tokens;
+        row_tokens_ = (std::max)(Selector::segment_tokens(arch) / piece_tokens_, std::int64_t{1}) * piece_tokens_;
         constexpr int tile = fused_grads<true>::value_tile;
         grad_tiles_ = (std::max)(1, (shape_.value_dim + tile - 1) / tile);
       }
     }
-    one_row_piece_ = fused_ ? row_tokens_ >= shape_.time : one_piece_;
+    one_row_piece_ = fused_ ? row_tokens_ >= shape_.time : cut_.one_piece;
     q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q, shape_, grad_tiles_, false);
     k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k, shape_, grad_tiles_, fused_);
     scaled_ = contiguous_rows(arena_.take<operand_element>(rows * row_size), shape_.heads, shape_.time, row_size);
@@ -135,8 +145,8 @@ class backward_call {
         again_ = arena_.take<std::byte>(static_cast<std::int64_t>(again_bytes_));
       }
     }
-    if (sums_ || !one_row_piece_) {
-      pieces_ = take_states<real>(arena_, shape_.pieces(state_tokens_), shape_, map::feature_dim);
+    if (sums_) {  // else there is one piece of rows too
+      pieces_ = take_states<real>(arena_, shape_.pieces(cut_.state_tokens), shape_, map::feature_dim);
     }
   }
 
@@ -159,21 +169,21 @@ class backward_call {
     if (one_row_piece_) {
       run_keys(stream, states_of(args_.grad_final_state));
     }
-    if (one_piece_) {
+    if (cut_.one_piece) {
       run_values(stream, states_of(args_.grad_final_state));
     }
     if (sums_) {
       launch_items<sums<true>>(stream,
-                               {attn_.map, shape_, q_.prepared.rows, read_only(scaled_), pieces_, state_tokens_,
+                               {attn_.map, shape_, q_.prepared.rows, read_only(scaled_), pieces_, cut_.state_tokens,
                                 value_tiles_, 0, read_only(weights_)},
                                where);
       run_scan_of(stream, shape_, pieces_, states_of(args_.grad_final_state), states_of(args_.grad_initial_state),
-                  state_tokens_, map::feature_dim, scan_result::after_piece, where);
+                  cut_.state_tokens, map::feature_dim, scan_result::after_piece, where);
     }
     if (!one_row_piece_) {
       run_keys(stream, read_only(pieces_));
     }
-    if (!one_piece_) {
+    if (!cut_.one_piece) {
       run_values(stream, read_only(pieces_));
     }
     q_.run_finish(stream);
@@ -189,27 +199,12 @@ class backward_call {
  private:
   static constexpr char const* where = "backward";
 
-  template <class T>
-  static device_rows<T const> read_only(device_rows<T> const& rows) noexcept {
-    return {rows.data, rows.batch_stride, rows.head_stride, rows.time_stride, rows.vectors};
-  }
-  static device_states<real const> read_only(device_states<real> const& states) noexcept {
-    return detail::read_only(states);
-  }
-
   /// forward() once more, for outputs and denominators.
   again repeated(device_arena arena) const noexcept {
-    typename Attention::forward_args args{};
-    args.q = args_.q;
-    args.k = args_.k;
-    args.v = args_.v;
+    typename Attention::forward_args args = forward_args_of<Attention>(args_);
     args.out = view_bhtd(out_, shape_.batch, std::int64_t{shape_.heads}, shape_.time, std::int64_t{shape_.value_dim});
     args.denominator = view_bht(denominator_, shape_.batch, std::int64_t{shape_.heads}, shape_.time);
-    args.initial_state = args_.initial_state;
-    args.causal = args_.causal;
-    args.cu_seqlens = args_.cu_seqlens;
-    args.heads = args_.heads;
-    return again(arena, attn_, args, arch_, cut_);
+    return again(arena, attn_, args, arch_, piece_tokens_);
   }
 
   void scale_grads(simt::stream_t stream) const {
@@ -227,10 +222,6 @@ class backward_call {
                                where);
   }
 
-  [[nodiscard]] pairs_with pairs() const {
-    return shape_.causal ? pairs_with::piece_up_to_query : (one_piece_ ? pairs_with::sequence : pairs_with::nothing);
-  }
-
   /// The gradients by the prepared rows of one side. Of queries, states are numbered by pieces of `state_tokens` tokens
   /// unless there is one a sequence.
   template <bool OfKeys, class X, class Y, class XValues, class YValues>
@@ -246,13 +237,14 @@ class backward_call {
         return;
       }
     }
-    launch_items<row_grads<OfKeys>>(stream,
-                                    {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values,
-                                     read_only(weights_), x.grads, states, pair_tokens_, one_piece_, pairs(), 0},
-                                    where);
+    launch_items<row_grads<OfKeys>>(
+        stream,
+        {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values, read_only(weights_), x.grads, states,
+         cut_.pair_tokens, cut_.one_piece, cut_.pairs, 0},
+        where);
   }
   void run_keys(simt::stream_t stream, device_states<real const> const& states) const {
-    run_rows<true>(stream, k_, q_, rows_of(args_.v), read_only(scaled_), states, state_tokens_);
+    run_rows<true>(stream, k_, q_, rows_of(args_.v), read_only(scaled_), states, cut_.state_tokens);
   }
   void run_values(simt::stream_t stream, device_states<real const> const& states) const {
     launch_items<value_grads>(stream,
@@ -265,9 +257,9 @@ class backward_call {
                                rows_of(args_.grad_v),
                                {},
                                states,
-                               pair_tokens_,
-                               one_piece_,
-                               pairs(),
+                               cut_.pair_tokens,
+                               cut_.one_piece,
+                               cut_.pairs,
                                value_tiles_,
                                0},
                               where);
@@ -278,17 +270,15 @@ class backward_call {
   device_shape shape_;
   device_arena arena_;
   int arch_;
-  std::int64_t cut_;
+  std::int64_t piece_tokens_;
+  phase_cut cut_{};
   int value_tiles_ = 1;
   int grad_tiles_ = 1;  // parts of the gradients by rows
   bool fused_ = false;
-  bool one_piece_ = true;
   bool one_row_piece_ = true;
   bool sums_ = false;
   bool saved_ = true;
-  std::int64_t pair_tokens_ = 0;
   std::int64_t row_tokens_ = 0;  // of the pieces whose gradients by rows are made side by side
-  std::int64_t state_tokens_ = 0;
   differentiated_rows<map, element, operand> q_{};
   differentiated_rows<map, element, operand> k_{};
   device_rows<operand_element> scaled_{};

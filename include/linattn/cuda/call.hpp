@@ -60,6 +60,10 @@ device_states<Real> take_states(device_arena& arena, std::int64_t units, device_
   return states;
 }
 
+template <class T>
+device_rows<T const> read_only(device_rows<T> const& rows) noexcept {
+  return {rows.data, rows.batch_stride, rows.head_stride, rows.time_stride, rows.vectors};
+}
 template <class Real>
 device_states<Real const> read_only(device_states<Real> const& states) noexcept {
   device_states<Real const> result;
@@ -118,6 +122,25 @@ void run_scan_of(simt::stream_t stream, device_shape const& shape, device_states
       where);
 }
 
+/// How a call in phases cuts sequences: pairs meet one by one within a piece, and the states carry the rest.
+struct phase_cut {
+  bool one_piece = true;          // a sequence: no states between pieces
+  std::int64_t pair_tokens = 0;   // of a piece; `tile` divides it
+  std::int64_t state_tokens = 0;  // of what states are summed over, also where one piece is all: a sum must not depend
+                                  // on how long the rest of a packed batch is
+  pairs_with pairs = pairs_with::piece_up_to_query;
+
+  template <class Selector>
+  static phase_cut of(Selector const&, device_shape const& shape, std::int64_t piece_tokens, int tile, int arch,
+                      int feature_dim) noexcept {
+    bool const endless = piece_tokens == (std::numeric_limits<std::int64_t>::max)();
+    bool const one_piece = piece_tokens >= shape.time;
+    return {one_piece, one_piece ? round_up((std::max)(shape.time, std::int64_t{1}), tile) : piece_tokens,
+            endless ? Selector::chunk_tokens(arch, feature_dim) : piece_tokens,
+            shape.causal ? pairs_with::piece_up_to_query : (one_piece ? pairs_with::sequence : pairs_with::nothing)};
+  }
+};
+
 /// forward() with matrix units: the parallel form, or pieces of a sequence with states between them.
 template <class Selector, class Attention>
 class forward_call {
@@ -135,54 +158,42 @@ class forward_call {
   forward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, std::int64_t piece_tokens)
       : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena) {
     value_tiles_ = (std::max)(1, (shape_.value_dim + outputs_pass::value_tile - 1) / outputs_pass::value_tile);
-    std::int64_t const whole = round_up((std::max)(shape_.time, std::int64_t{1}), outputs_pass::tokens);
-    one_piece_ = piece_tokens >= shape_.time;
-    output_tokens_ = one_piece_ ? whole : piece_tokens;
+    cut_ = phase_cut::of(Selector{}, shape_, piece_tokens, outputs_pass::tokens, arch, map::feature_dim);
     // One piece and no final state: nobody asks for sums. Else long sequences are summed in pieces all the same.
-    sums_ = !one_piece_ || args.final_state.present();
-    state_tokens_ = state_tokens(arch, piece_tokens);
+    sums_ = !cut_.one_piece || args.final_state.present();
     q_.lay_out(arena_, attn.map, role::query, args.q);
     k_.lay_out(arena_, attn.map, role::key, args.k);
     if (sums_) {
-      pieces_ = take_states<real>(arena_, shape_.pieces(state_tokens_), shape_, map::feature_dim);
+      pieces_ = take_states<real>(arena_, shape_.pieces(cut_.state_tokens), shape_, map::feature_dim);
     }
   }
 
   [[nodiscard]] std::size_t bytes() const noexcept { return arena_.taken(); }
 
-  /// Where sums begin anew must not depend on how long the rest of a packed batch is.
-  static std::int64_t state_tokens(int arch, std::int64_t piece_tokens) noexcept {
-    bool const endless = piece_tokens == (std::numeric_limits<std::int64_t>::max)();
-    return endless ? Selector::chunk_tokens(arch, map::feature_dim) : piece_tokens;
-  }
-
   void run(simt::stream_t stream) const {
     constexpr char const* where = "forward";
     q_.run(stream, where);
     k_.run(stream, where);
-    if (one_piece_) {  // before the final state replaces an initial one in the same memory
-      run_outputs(stream, states_of(args_.initial_state), true,
-                  shape_.causal ? pairs_with::piece_up_to_query : pairs_with::sequence);
+    if (cut_.one_piece) {  // before the final state replaces an initial one in the same memory
+      run_outputs(stream, states_of(args_.initial_state));
     }
     if (sums_) {
       launch_items<states_pass>(
-          stream, {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, state_tokens_, value_tiles_, 0}, where);
-      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state), state_tokens_,
-                  map::feature_dim, scan_result::before_piece, where);
+          stream, {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, cut_.state_tokens, value_tiles_, 0}, where);
+      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state),
+                  cut_.state_tokens, map::feature_dim, scan_result::before_piece, where);
     }
-    if (!one_piece_) {
-      run_outputs(stream, read_only(pieces_), false,
-                  shape_.causal ? pairs_with::piece_up_to_query : pairs_with::nothing);
+    if (!cut_.one_piece) {
+      run_outputs(stream, read_only(pieces_));
     }
   }
 
  private:
-  void run_outputs(simt::stream_t stream, device_states<real const> const& states, bool state_a_sequence,
-                   pairs_with pairs) const {
+  void run_outputs(simt::stream_t stream, device_states<real const> const& states) const {
     launch_items<outputs_pass>(
         stream,
         {attn_.map, attn_.normalizer, shape_, q_.rows, k_.rows, rows_of(args_.v), rows_of(args_.out),
-         rows_of(args_.denominator), states, output_tokens_, state_a_sequence, pairs, value_tiles_, 0},
+         rows_of(args_.denominator), states, cut_.pair_tokens, cut_.one_piece, cut_.pairs, value_tiles_, 0},
         "forward");
   }
 
@@ -191,10 +202,8 @@ class forward_call {
   device_shape shape_;
   device_arena arena_;
   int value_tiles_ = 1;
-  bool one_piece_ = true;
+  phase_cut cut_{};
   bool sums_ = false;
-  std::int64_t output_tokens_ = 0;
-  std::int64_t state_tokens_ = 0;
   prepared_rows<map, element, operand, before> q_{};
   prepared_rows<map, element, operand, before> k_{};
   device_states<real> pieces_{};

@@ -83,13 +83,7 @@ struct cuda_backward : cuda_step<Selector> {
   template <class Attention>
   static backward_call<Selector, Attention> call(device_arena arena, Attention const& attn,
                                                  typename Attention::backward_args const& args, int arch) {
-    typename Attention::forward_args same{};
-    same.q = args.q;
-    same.k = args.k;
-    same.v = args.v;
-    same.causal = args.causal;
-    same.cu_seqlens = args.cu_seqlens;
-    return {arena, attn, args, arch, Derived::template form<Attention>(same, arch)};
+    return {arena, attn, args, arch, Derived::template form<Attention>(forward_args_of<Attention>(args), arch)};
   }
 };
 

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A row of a batch by itself: what it must not notice of the others.
+#ifndef LINATTN_TESTS_CUDA_PARTS_HPP
+#define LINATTN_TESTS_CUDA_PARTS_HPP
+
+#include "support/oracle.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace linattn_test {
+
+/// Row `row` of a dense tensor of `rows` rows.
+inline std::vector<double> row_of(std::vector<double> const& dense, std::int64_t rows, std::int64_t row) {
+  auto const size = static_cast<std::ptrdiff_t>(dense.size()) / rows;
+  return {dense.begin() + row * size, dense.begin() + (row + 1) * size};
+}
+
+/// Batch row `row` of a problem whose rows are sequences; what the problem leaves empty stays empty.
+inline problem batch_row(problem const& p, std::int64_t row) {
+  problem one = p;
+  one.batch = 1;
+  for (std::vector<double> problem::*const tensor :
+       {&problem::q, &problem::k, &problem::v, &problem::initial_kv, &problem::initial_k_sum, &problem::grad_out,
+        &problem::grad_final_kv, &problem::grad_final_k_sum}) {
+    one.*tensor = row_of(p.*tensor, p.batch, row);
+  }
+  return one;
+}
+
+}  // namespace linattn_test
+
+#endif

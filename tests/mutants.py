@@ -46,7 +46,10 @@ ENGINE_TESTS = {
 CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
               "cuda_backward": ["cuda/backward_test.cpp"]}
 CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
-              "-DLINATTN_TEST_SELECTOR=small_pieces", "-DLINATTN_TEST_ELEMENTS=13"]
+              "-DLINATTN_TEST_SELECTOR=small_pieces"]
+# Their element types, as bits in the order float, bf16, f16, double. Sums of parameters' gradients are sharp in double
+# alone; f16 is swept.
+CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_backward": 5}
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -253,7 +256,8 @@ class Builder:
             objects = [folder / "variants.o"] + [self.support[name] for name in names]
         elif test in CUDA_TESTS:
             built = self.compile(TESTS / "cuda" / "variants.cpp", include, folder / "variants.o", "-include",
-                                 str(self.work / "family.hpp"), "-DLINATTN_TEST_FAMILY=visit_mutant_family", *CUDA_FLAGS)
+                                 str(self.work / "family.hpp"), "-DLINATTN_TEST_FAMILY=visit_mutant_family",
+                                 f"-DLINATTN_TEST_ELEMENTS={CUDA_ELEMENTS[test]}", *CUDA_FLAGS)
             names = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT] + [TESTS / n for n in CUDA_TESTS[test]]
             objects = [folder / "variants.o"] + [self.support[name] for name in names + self.executor]
         else:

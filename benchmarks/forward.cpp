@@ -1,76 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Times forward over sequence lengths, one thread: where chunkwise overtakes parallel, and that its time is linear in T.
-// Each length is run on as many heads as keep the tokens at 2^17 or below. `state_share` is the state's own work,
-// 4 D V flop a token and head, as a share of the multiply-add peak measured in the same process.
+// Times forward. Families: `head` the shapes of the targets; `sweep` speed against the length, three strategies;
+// `maps` and `elements` what a map or an element type costs; `threads` two threads against one.
 
-#include "support/ceiling.hpp"
-#include "support/problem.hpp"
+#include "support/program.hpp"
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 namespace {
 
 using namespace linattn_benchmark;
+using linattn::attention;
+using linattn::automatic;
+using linattn::chunkwise;
+using linattn::normalize;
+using linattn::parallel;
+using linattn::rebased;
+using linattn::sum_normalizer;
+using linattn::taylor;
 
-double fma_peak() {
-  static double const peak = measure_fma_peak();
-  return peak;
+template <class Attention>
+void time_forward(benchmark::State& state, std::string const& name, shape const& s, int threads,
+                  Attention const& attention) {
+  using map = typename Attention::map_type;
+  problem<Attention> p(s, attention);
+  auto const args = p.forward_args();
+  auto const exec = prepared_executor(threads, attention, args);
+  if (!is_right(state, name, accepted_error<typename Attention::element_type>, [&] { return p.forward_error(exec); })) {
+    return;
+  }
+  double const peak = measure_fma_peak(threads);
+  for (auto _ : state) {
+    linattn::forward(exec, attention, args);
+    benchmark::ClobberMemory();
+  }
+  report_work(state, static_cast<double>(s.rows()), is_parallel<Attention> ? pair_flop<map>(s) : state_flop<map>(s),
+              peak);
 }
 
 template <class Attention>
-void forward(benchmark::State& state) {
-  std::int64_t const time = state.range(0);
-  std::int64_t const heads = std::clamp<std::int64_t>((std::int64_t{1} << 17) / time, 1, 8);
-  problem<Attention> p(heads, time, 64);
-  linattn::cpu_executor const exec{.threads = 1};
-  auto const args = p.forward_args();
-  linattn::forward(exec, p.attention, args);
-  if (!(p.worst_row_error() < 2e-5)) {
-    state.SkipWithError("wrong answer");
-    return;
-  }
-  for (auto _ : state) {
-    linattn::forward(exec, p.attention, args);
-    benchmark::ClobberMemory();
-  }
-  double const token_heads = static_cast<double>(time * heads);
-  using map = typename Attention::map_type;
-  double const state_flop = 4.0 * map::feature_dim * 64;
-  using benchmark::Counter;
-  state.counters["token_heads/s"] = Counter(token_heads, Counter::kIsIterationInvariantRate);
-  state.counters["state_share"] = Counter(token_heads * state_flop / fma_peak(), Counter::kIsIterationInvariantRate);
-  state.counters["peak_flop/s"] = fma_peak();
+void add(std::string const& family, std::string const& map, shape const& s, int threads = 1,
+         Attention const& attention = {}) {
+  add_case(case_name<Attention>(family, map, s, threads), family == "threads",
+           [=](benchmark::State& state, std::string const& name) { time_forward(state, name, s, threads, attention); });
 }
 
-using linattn::attention;
-using linattn::chunkwise;
-using linattn::parallel;
-using linattn::rebased;
-using linattn::taylor;
+template <class Strategy, int HeadDim>
+void add_sweep(std::int64_t longest) {
+  for (std::int64_t time = 64; time <= longest; time *= 2) {
+    std::int64_t const heads = std::clamp<std::int64_t>((std::int64_t{1} << 16) / time, 1, 8);
+    add<attention<rebased<HeadDim>, Strategy>>("sweep", "rebased", {1, heads, time, 64});
+  }
+}
 
-BENCHMARK(forward<attention<rebased<16>, chunkwise<>>>)
-    ->Name("chunkwise/rebased<16>")
-    ->RangeMultiplier(2)
-    ->Range(64, 1 << 17)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(forward<attention<rebased<16>, parallel>>)
-    ->Name("parallel/rebased<16>")
-    ->RangeMultiplier(2)
-    ->Range(64, 8192)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(forward<attention<rebased<16>, linattn::automatic>>)
-    ->Name("automatic/rebased<16>")
-    ->RangeMultiplier(2)
-    ->Range(64, 8192)
-    ->Unit(benchmark::kMillisecond);
-BENCHMARK(forward<attention<taylor<16>, chunkwise<>>>)
-    ->Name("chunkwise/taylor<16>")
-    ->Arg(2048)
-    ->Unit(benchmark::kMillisecond);
+template <int HeadDim>
+void add_sweeps() {
+  add_sweep<chunkwise<>, HeadDim>(65536);
+  add_sweep<automatic, HeadDim>(65536);
+  add_sweep<parallel, HeadDim>(16384);
+}
+
+template <template <int> class Map, class Strategy>
+void add_heads(std::string const& map, std::int64_t time) {
+  add<attention<Map<16>, Strategy>>("head", map, {1, 8, time, 64});
+  add<attention<Map<32>, Strategy>>("head", map, {1, 8, time, 64});
+  add<attention<Map<64>, Strategy>>("head", map, {1, 8, time, 64});
+}
+
+template <int HeadDim>
+using layer_normed = rebased<HeadDim>;
+
+void add_all() {
+  for (std::int64_t const time : {2048, 16384}) {
+    add_heads<layer_normed, chunkwise<>>("rebased", time);
+    add_heads<taylor, chunkwise<>>("taylor", time);
+  }
+  add<attention<rebased<16>, parallel>>("head", "rebased", {1, 8, 2048, 64});
+  add<attention<rebased<64>, parallel>>("head", "rebased", {1, 8, 2048, 64});
+  add_sweeps<16>();
+  add_sweeps<32>();
+  add_sweeps<64>();
+
+  shape const one{1, 8, 2048, 64};
+  add<attention<rebased<16, normalize::none>>>("maps", "square", one);
+  add<attention<rebased<16>>>("maps", "layer_norm", one);
+  add<attention<rebased<16>>>("maps", "rebased", one, 1, {.map = trained_rebased<16>()});
+  add<attention<taylor<16>>>("maps", "taylor", one);
+  add<attention<linattn::elu_plus_one<64>>>("maps", "elu_plus_one", one);
+
+  add<attention<rebased<16>>>("elements", "rebased", one);
+  add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::bf16>>("elements", "rebased", one);
+  add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::f16>>("elements", "rebased", one);
+
+  for (int const threads : {1, 2}) {
+    add<attention<rebased<16>>>("threads", "rebased", one, threads);
+    add<attention<rebased<16>>>("threads", "rebased", {1, 1, 2048, 64}, threads);
+    add<attention<rebased<16>>>("threads", "rebased", {1, 1, 16384, 64}, threads);
+    add<attention<rebased<16>>>("threads", "rebased", {1, 1, 131072, 64}, threads);
+    add<attention<rebased<64>>>("threads", "rebased", one, threads);
+    add<attention<rebased<16>, parallel>>("threads", "rebased", one, threads);
+  }
+}
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  add_all();
+  return run_program(argc, argv);
+}

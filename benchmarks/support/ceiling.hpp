@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The machine's ceiling, measured in the same process as what is compared with it: multiply-adds on registers.
+// The machine's ceilings, measured in the same process as what is compared with them: multiply-adds on registers, and
+// memory that is read and written back.
 #ifndef LINATTN_BENCHMARKS_SUPPORT_CEILING_HPP
 #define LINATTN_BENCHMARKS_SUPPORT_CEILING_HPP
 
 #include <linattn/cpu/simd.hpp>
 
+#include <time.h>  // clock_gettime
+
 #include <algorithm>
-#include <chrono>
+#include <cstddef>
+#include <numeric>
+#include <thread>
+#include <vector>
 
 namespace linattn_benchmark {
 
-/// Flop a second of one core: independent chains of fused multiply-adds, the best of several short runs.
+/// Seconds that this thread has had of its core, as Google Benchmark counts them: on a shared machine, others' turns
+/// are not counted, neither in a ceiling nor in what is compared with it.
+inline double thread_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+/// Flop a second of one thread: independent chains of fused multiply-adds, the best of several short runs (3 ms in
+/// all).
 inline double measure_fma_peak() {
   using vector = linattn::detail::simd<float>;
   constexpr int chains = 12;
-  constexpr int rounds = 100'000;
+  constexpr int rounds = 200'000;
   vector x[chains];  // every loop over it is unrolled, so that it lives in registers
   LINATTN_UNROLL
   for (int i = 0; i < chains; ++i) {
@@ -24,7 +39,7 @@ inline double measure_fma_peak() {
   vector const term(0.001F);
   double best = 0;
   for (int run = 0; run < 10; ++run) {
-    auto const begin = std::chrono::steady_clock::now();
+    double const begin = thread_seconds();
     for (int round = 0; round < rounds; ++round) {
       LINATTN_UNROLL
       for (int i = 0; i < chains; ++i) {
@@ -37,8 +52,8 @@ inline double measure_fma_peak() {
         x[i] = vector::from(next);
       }
     }
-    std::chrono::duration<double> const seconds = std::chrono::steady_clock::now() - begin;
-    best = std::max(best, 2.0 * vector::width * chains * rounds / seconds.count());
+    double const seconds = thread_seconds() - begin;
+    best = std::max(best, 2.0 * vector::width * chains * rounds / seconds);
   }
   vector sum(0.0F);
   LINATTN_UNROLL
@@ -47,6 +62,38 @@ inline double measure_fma_peak() {
   }
   float volatile sink = sum_of_lanes(sum);
   static_cast<void>(sink);
+  return best;
+}
+
+/// The same on several threads at once, summed: threads that share a core share its multipliers.
+inline double measure_fma_peak(int threads) {
+  std::vector<double> peaks(static_cast<std::size_t>(threads));
+  {
+    std::vector<std::jthread> others;
+    for (std::size_t i = 1; i < peaks.size(); ++i) {
+      others.emplace_back([&peaks, i] { peaks[i] = measure_fma_peak(); });
+    }
+    peaks[0] = measure_fma_peak();
+  }
+  return std::accumulate(peaks.begin(), peaks.end(), 0.0);
+}
+
+/// Bytes a second of one thread through memory, as a decoding step uses it: 256 MiB are read, changed and written back
+/// in place, and both ways count. The best of three passes.
+inline double measure_bandwidth() {
+  using vector = linattn::detail::simd<float>;
+  static std::vector<float> memory(std::size_t{1} << 26U, 1.0F);
+  vector const factor(0.999F);
+  vector const term(0.001F);
+  double best = 0;
+  for (int run = 0; run < 3; ++run) {
+    double const begin = thread_seconds();
+    for (std::size_t i = 0; i < memory.size(); i += std::size_t{vector::width}) {
+      multiply_add(vector::load(memory.data() + i), factor, term).store(memory.data() + i);
+    }
+    double const seconds = thread_seconds() - begin;
+    best = std::max(best, 2.0 * sizeof(float) * static_cast<double>(memory.size()) / seconds);
+  }
   return best;
 }
 

@@ -1,104 +1,163 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A problem to time: random q, k, v in (batch, time, head, channel) order, and a check of sampled rows against the
-// definition in double, so that no wrong answer is timed.
+// A problem to time: tensors in (batch, time, head, channel) order, the verbs' arguments, and the relative L2 errors of
+// sampled rows against the definition (definition.hpp), so that no wrong answer is timed.
 #ifndef LINATTN_BENCHMARKS_SUPPORT_PROBLEM_HPP
 #define LINATTN_BENCHMARKS_SUPPORT_PROBLEM_HPP
+
+#include "support/definition.hpp"
+#include "support/numbers.hpp"
 
 #include <linattn/linattn.hpp>
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <random>
+#include <limits>
 #include <vector>
 
 namespace linattn_benchmark {
 
-inline std::vector<float> normal_numbers(std::int64_t count, unsigned seed) {
-  std::mt19937 bits(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> numbers(static_cast<std::size_t>(count));
-  for (float& x : numbers) {
-    x = normal(bits);
-  }
-  return numbers;
-}
+struct shape {
+  std::int64_t batch = 1, heads = 8, time = 2048, value_dim = 64;
+  [[nodiscard]] std::int64_t rows() const { return batch * heads * time; }
+};
+
+/// What a relative L2 error of a row may be: outputs are rounded to the element type, sums are float.
+template <linattn::Element Element>
+inline constexpr double accepted_error = 2e-5;
+template <>
+inline constexpr double accepted_error<linattn::f16> = 1e-3;
+template <>
+inline constexpr double accepted_error<linattn::bf16> = 8e-3;
 
 template <class Attention>
-struct problem {
+class problem {
+ public:
   using map = typename Attention::map_type;
+  using element = typename Attention::element_type;
 
-  std::int64_t heads;
-  std::int64_t time;
-  std::int64_t value_dim;
-  Attention attention{};
-  std::vector<float> q, k, v, grad_out, out, denominator;
+  Attention attention;
 
-  problem(std::int64_t head_count, std::int64_t length, std::int64_t values)
-      : heads(head_count),
-        time(length),
-        value_dim(values),
-        q(normal_numbers(heads * time * map::head_dim, 1)),
-        k(normal_numbers(heads * time * map::head_dim, 2)),
-        v(normal_numbers(heads * time * value_dim, 3)),
-        grad_out(normal_numbers(heads * time * value_dim, 4)),
-        out(v.size()),
-        denominator(static_cast<std::size_t>(heads * time)) {}
+  explicit problem(shape const& s, Attention const& attn = {})
+      : attention(attn), shape_(s), denominator_(static_cast<std::size_t>(s.rows())) {}
 
   [[nodiscard]] typename Attention::forward_args forward_args() {
-    return {.q = linattn::view_bthd(q.data(), 1, time, heads, map::head_dim),
-            .k = linattn::view_bthd(k.data(), 1, time, heads, map::head_dim),
-            .v = linattn::view_bthd(v.data(), 1, time, heads, value_dim),
-            .out = linattn::view_bthd(out.data(), 1, time, heads, value_dim),
-            .denominator = linattn::view_bth(denominator.data(), 1, time, heads)};
+    return {.q = view(tensor::q),
+            .k = view(tensor::k),
+            .v = view(tensor::v),
+            .out = view(tensor::out),
+            .denominator = linattn::view_bth(denominator_.data(), shape_.batch, shape_.time, shape_.heads)};
   }
 
-  /// The largest error of a few rows of head 0 and of the last head, relative to the size of the row.
-  [[nodiscard]] double worst_row_error() const {
+  /// As a training step has them: out and the denominator were saved by forward.
+  [[nodiscard]] typename Attention::backward_args backward_args() {
+    return {.q = view(tensor::q),
+            .k = view(tensor::k),
+            .v = view(tensor::v),
+            .out = view(tensor::out),
+            .denominator = linattn::view_bth(denominator_.data(), shape_.batch, shape_.time, shape_.heads),
+            .grad_out = view(tensor::grad_out),
+            .grad_q = view(tensor::grad_q),
+            .grad_k = view(tensor::grad_k),
+            .grad_v = view(tensor::grad_v)};
+  }
+
+  /// The largest error of forward's rows. It runs forward.
+  [[nodiscard]] double forward_error(linattn::cpu_executor const& exec) {
+    fill_with_nan<element>(tensor::out, shape_.rows() * shape_.value_dim);
+    linattn::forward(exec, attention, forward_args());
+    return largest_of_rows({tensor::out});
+  }
+
+  /// The largest error of the three gradients' rows. It runs forward and backward.
+  [[nodiscard]] double backward_error(linattn::cpu_executor const& exec) {
+    double const forward = forward_error(exec);
+    for (tensor const x : {tensor::grad_q, tensor::grad_k, tensor::grad_v}) {
+      fill_with_nan<element>(x, shape_.rows() * channels(x));
+    }
+    linattn::backward(exec, attention, backward_args());
+    return larger(forward, largest_of_rows({tensor::grad_q, tensor::grad_k, tensor::grad_v}));
+  }
+
+  /// The arguments of step for one token, and the error of the row that it wrote.
+  [[nodiscard]] typename Attention::step_args step_args(std::int64_t t) {
+    return {.q = token(tensor::q, t), .k = token(tensor::k, t), .v = token(tensor::v, t), .out = token(tensor::out, t)};
+  }
+  [[nodiscard]] double step_error(std::int64_t t) {
     double worst = 0;
-    for (std::int64_t const head : {std::int64_t{0}, heads - 1}) {
-      for (std::int64_t const t : {std::int64_t{0}, time / 2, time - 1}) {
-        worst = std::fmax(worst, row_error(head, t));
+    for (std::int64_t const batch : {std::int64_t{0}, shape_.batch - 1}) {
+      for (std::int64_t const head : {std::int64_t{0}, shape_.heads - 1}) {
+        worst = larger(worst, row_error(tensor::out, batch, head, t));
       }
     }
     return worst;
   }
 
  private:
-  [[nodiscard]] std::vector<double> prepared(std::vector<float> const& rows, linattn::role role, std::int64_t head,
-                                             std::int64_t t) const {
-    auto const first = rows.begin() + (t * heads + head) * map::head_dim;
-    std::vector<double> row(first, first + map::head_dim);
-    attention.map.prepare(row.data(), role, static_cast<int>(head));
-    return row;
+  [[nodiscard]] std::int64_t channels(tensor x) const {
+    bool const of_values = x == tensor::v || x == tensor::out || x == tensor::grad_out || x == tensor::grad_v;
+    return of_values ? shape_.value_dim : map::head_dim;
+  }
+  [[nodiscard]] element* memory(tensor x) const { return memory_of<element>(x, shape_.rows() * channels(x)); }
+  [[nodiscard]] linattn::tensor_view<element, 4> view(tensor x) const {
+    return linattn::view_bthd(memory(x), shape_.batch, shape_.time, shape_.heads, channels(x));
+  }
+  [[nodiscard]] linattn::tensor_view<element, 4> token(tensor x, std::int64_t t) const {
+    linattn::tensor_view<element, 4> one = view(x);
+    one.data += t * one.strides[2];
+    one.extents[2] = 1;
+    return one;
   }
 
-  [[nodiscard]] double row_error(std::int64_t head, std::int64_t t) const {
-    std::vector<double> const query = prepared(q, linattn::role::query, head, t);
-    std::vector<double> sum(static_cast<std::size_t>(value_dim));
-    double den = 0;
-    for (std::int64_t j = 0; j <= t; ++j) {
-      std::vector<double> const key = prepared(k, linattn::role::key, head, j);
-      double s = 0;
-      for (std::size_t i = 0; i < key.size(); ++i) {
-        s += query[i] * key[i];
-      }
-      double const weight = attention.map.score(s);
-      den += weight;
-      for (std::size_t c = 0; c < sum.size(); ++c) {
-        sum[c] += weight * static_cast<double>(v[static_cast<std::size_t>((j * heads + head) * value_dim) + c]);
+  /// NaN is larger than any number: an error that is no number is an error.
+  static double larger(double a, double b) { return !(b <= a) ? b : a; }
+
+  /// Not the first rows: one key has the same output whatever its weight, so the gradient by it is rounding alone.
+  [[nodiscard]] double largest_of_rows(std::vector<tensor> const& tensors) {
+    double worst = 0;
+    for (tensor const x : tensors) {
+      for (std::int64_t const head : {std::int64_t{0}, shape_.heads - 1}) {
+        for (std::int64_t const t : {shape_.time / 4, shape_.time / 2, shape_.time - 1}) {
+          worst = larger(worst, row_error(x, shape_.batch - 1, head, t));
+        }
       }
     }
+    return worst;
+  }
+
+  [[nodiscard]] double row_error(tensor x, std::int64_t batch, std::int64_t head, std::int64_t t) {
+    definition<Attention> const exact{attention,         forward_args(), view(tensor::grad_out),
+                                      view(tensor::out), batch,          head};
+    std::vector<double> want;
+    switch (x) {
+      case tensor::out:
+        want = exact.out(t);
+        break;
+      case tensor::grad_q:
+        want = exact.grad_q(t);
+        break;
+      case tensor::grad_k:
+        want = exact.grad_k(t);
+        break;
+      case tensor::grad_v:
+        want = exact.grad_v(t);
+        break;
+      default:
+        return std::numeric_limits<double>::quiet_NaN();
+    }
+    linattn::tensor_view<element, 4> const got = view(x);
     double error = 0;
     double size = 0;
-    for (std::size_t c = 0; c < sum.size(); ++c) {
-      double const want = sum[c] * attention.normalizer.scale(den);
-      double const got = static_cast<double>(out[static_cast<std::size_t>((t * heads + head) * value_dim) + c]);
-      error += (got - want) * (got - want);
-      size += want * want;
+    for (std::size_t c = 0; c < want.size(); ++c) {
+      double const difference = static_cast<double>(static_cast<float>(got(batch, head, t, c))) - want[c];
+      error += difference * difference;
+      size += want[c] * want[c];
     }
-    return std::sqrt(error / size);
+    return size > 0 ? std::sqrt(error / size) : std::sqrt(error);
   }
+
+  shape shape_;
+  std::vector<float> denominator_;
 };
 
 }  // namespace linattn_benchmark

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Times step: a token of each batch row through its state. Families: `decode` with one row of 8 heads, whose states
+// stay in the second-level cache, and with so many rows that their states exceed all caches, when the share of the
+// memory's measured bandwidth counts: each state is read and written once. `decode_threads`: the same on two threads.
+
+#include "support/program.hpp"
+
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+#include <string>
+
+namespace {
+
+using namespace linattn_benchmark;
+using linattn::attention;
+using linattn::chunkwise;
+using linattn::rebased;
+using linattn::sum_normalizer;
+using linattn::taylor;
+
+constexpr std::int64_t prefill = 8;
+
+template <class Attention>
+void time_step(benchmark::State& state, std::string const& name, shape const& s, int threads, bool in_memory) {
+  using map = typename Attention::map_type;
+  Attention const attention{};
+  problem<Attention> p(s, attention);
+  linattn::host_state<map> states(s.batch, s.heads, s.value_dim);
+  auto const args = p.step_args(prefill);
+  auto const exec = prepared_executor(threads, attention, args);
+  double const bandwidth = in_memory ? measure_bandwidth() : 0;
+
+  // The state after the first tokens, by forward; then the token that is timed.
+  auto prompt = p.forward_args();
+  for (auto* const x : {&prompt.q, &prompt.k, &prompt.v}) {
+    x->extents[2] = prefill;
+  }
+  prompt.out.extents[2] = prefill;
+  prompt.denominator = {};
+  prompt.final_state = states.view();
+  linattn::forward(linattn::cpu_executor{.threads = 1, .tasks = {}, .workspace = {}}, attention, prompt);
+  linattn::step(exec, attention, states.view(), args);
+  // Not once, as elsewhere: each repetition has a state of its own.
+  double const error = p.step_error(prefill);
+  if (!is_right(state, name, accepted_error<typename Attention::element_type>, [=] { return error; })) {
+    return;
+  }
+  double const peak = measure_fma_peak(threads);
+  for (auto _ : state) {
+    linattn::step(exec, attention, states.view(), args);
+    benchmark::ClobberMemory();
+  }
+  auto const rows = static_cast<double>(s.batch * s.heads);
+  double const state_bytes = map::feature_dim * static_cast<double>(s.value_dim + 1) * sizeof(float);
+  report_work(state, rows, state_flop<map>(s), peak);
+  using benchmark::Counter;
+  state.counters["state_bytes"] = rows * state_bytes;
+  state.counters["bytes/s"] = Counter(2 * rows * state_bytes, Counter::kIsIterationInvariantRate);
+  if (in_memory) {
+    state.counters["bandwidth"] = bandwidth;
+    state.counters["bandwidth_share"] = Counter(2 * rows * state_bytes / bandwidth, Counter::kIsIterationInvariantRate);
+  }
+}
+
+template <class Attention>
+void add(std::string const& family, std::string const& map, std::int64_t batch, int threads = 1) {
+  bool const in_memory = batch > 1;
+  shape const s{batch, 8, prefill + 1, 64};
+  add_case(case_name<Attention>(family + (in_memory ? "/in:memory" : "/in:cache"), map, s, threads),
+           family == "decode_threads", [=](benchmark::State& state, std::string const& name) {
+             time_step<Attention>(state, name, s, threads, in_memory);
+           });
+}
+
+void add_all() {
+  add<attention<rebased<16>>>("decode", "rebased", 1);
+  add<attention<taylor<16>>>("decode", "taylor", 1);
+  add<attention<rebased<32>>>("decode", "rebased", 1);
+  add<attention<rebased<64>>>("decode", "rebased", 1);
+  add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::bf16>>("decode", "rebased", 1);
+  // 4096, 1024 and 256 heads: 143, 139 and 138 MB of states.
+  add<attention<rebased<16>>>("decode", "rebased", 512);
+  add<attention<rebased<32>>>("decode", "rebased", 128);
+  add<attention<rebased<64>>>("decode", "rebased", 32);
+  for (int const threads : {1, 2}) {
+    add<attention<rebased<16>>>("decode_threads", "rebased", 512, threads);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  add_all();
+  return run_program(argc, argv);
+}

@@ -10,7 +10,7 @@ set -euo pipefail
 demo=(g++ cmake ninja-build libeigen3-dev bzip2)
 text=(bible-kjv)
 tests=(g++ cmake ninja-build libeigen3-dev bzip2 clang libclang-rt-dev doctest-dev libbenchmark-dev pkg-config python3
-       python3-numpy)
+       python3-numpy valgrind)
 
 case "${1:-all}" in
   demo) wanted=("${demo[@]}") ;;

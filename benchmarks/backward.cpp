@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Times backward, as a training step calls it: forward saved out and the denominators. Forward is timed beside it, so
-// that their ratio is of one process. Families: `training` maps and element types; `training_threads` two threads.
+// that their ratio is of one process. Families: `training` maps and element types; `training_threads` several threads.
 
 #include "support/program.hpp"
 
@@ -76,7 +76,7 @@ void add_all() {
   add<attention<rebased<16>>>("training", "layer_norm", {1, 8, 16384, 64});
   add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::bf16>>("training", "layer_norm", one);
   add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::f16>>("training", "layer_norm", one);
-  for (int const threads : {1, 2}) {
+  for (int const threads : thread_counts()) {
     add<attention<rebased<16>>>("training_threads", "layer_norm", one, threads);
     add<attention<rebased<16>>>("training_threads", "layer_norm", {1, 1, 16384, 64}, threads);
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Times step: a token of each batch row through its state. Families: `decode` with one row of 8 heads, whose states
 // stay in the second-level cache, and with so many rows that their states exceed all caches, when the share of the
-// memory's measured bandwidth counts: each state is read and written once. `decode_threads`: the same on two threads.
+// memory's measured bandwidth counts: each state is read and written once. `decode_threads`: the same on several
+// threads.
 
 #include "support/program.hpp"
 
@@ -83,7 +84,7 @@ void add_all() {
   add<attention<rebased<16>>>("decode", "rebased", 512);
   add<attention<rebased<32>>>("decode", "rebased", 128);
   add<attention<rebased<64>>>("decode", "rebased", 32);
-  for (int const threads : {1, 2}) {
+  for (int const threads : thread_counts()) {
     add<attention<rebased<16>>>("decode_threads", "rebased", 512, threads);
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Times forward. Families: `head` the shapes of the targets; `sweep` speed against the length, three strategies;
-// `maps` and `elements` what a map or an element type costs; `threads` two threads against one.
+// `maps` and `elements` what a map or an element type costs; `threads` several threads against one.
 
 #include "support/program.hpp"
 
@@ -95,7 +95,7 @@ void add_all() {
   add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::bf16>>("elements", "rebased", one);
   add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::f16>>("elements", "rebased", one);
 
-  for (int const threads : {1, 2}) {
+  for (int const threads : thread_counts()) {
     add<attention<rebased<16>>>("threads", "rebased", one, threads);
     add<attention<rebased<16>>>("threads", "rebased", {1, 1, 2048, 64}, threads);
     add<attention<rebased<16>>>("threads", "rebased", {1, 1, 16384, 64}, threads);

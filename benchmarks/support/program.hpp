@@ -13,12 +13,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <functional>
 #include <map>
 #include <span>
 #include <string>
-#include <utility>
+#include <thread>
+#include <type_traits>
 #include <vector>
 
 #define LINATTN_BENCHMARK_TEXT_OF(x) #x
@@ -136,6 +136,15 @@ linattn::rebased<HeadDim> trained_rebased() {
   linattn::rebased<HeadDim> map;
   map.parameters = {g, b, g, b};
   return map;
+}
+
+/// 1, 2, 4, ... up to what the machine has.
+inline std::vector<int> thread_counts() {
+  std::vector<int> counts{1};
+  while (2 * counts.back() <= static_cast<int>(std::thread::hardware_concurrency())) {
+    counts.push_back(2 * counts.back());
+  }
+  return counts;
 }
 
 /// Registers a case: run(state, name). Several threads are timed by the wall clock, one by its own.

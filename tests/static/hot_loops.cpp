@@ -4,11 +4,13 @@
 
 #include <linattn/linattn.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace {

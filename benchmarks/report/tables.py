@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""The Markdown tables of docs/performance.md, from Results. A number that was not measured is said to be missing."""
+
+NATIVE = ("gcc", "clang")
+NAMES = {"gcc": "g++", "clang": "clang++", "gcc-avx2": "g++, AVX2", "clang-avx2": "clang++, AVX2"}
+MISSING = "not measured"
+ONE = {"H": 8, "T": 2048, "element": "float"}
+
+
+def table(head, rows):
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in rows)]
+
+
+def number(value, spelling):
+    return MISSING if value is None else spelling.format(value)
+
+
+def ratio(upper, lower, counter=None):
+    """Of two cases' times, or of a counter; None if one is missing."""
+    if upper is None or lower is None:
+        return None
+    return upper[counter] / lower[counter] if counter else upper.nanoseconds / lower.nanoseconds
+
+
+class Report:
+    def __init__(self, results):
+        self.results = results
+
+    def head(self, where, time=2048, d=16, by="chunkwise", of="rebased"):
+        return self.results.one(where, "head", by=by, map=of, d=d, T=time)
+
+    def training(self, where, turn, d=16, of="layer_norm", by="chunkwise", time=2048, element="float"):
+        return self.results.one(where, "training", map=of, by=by, d=d, T=time, element=element, **{"pass": turn})
+
+    def decode(self, where, place="cache", d=16, of="rebased", element="float"):
+        return self.results.one(where, "decode", map=of, d=d, element=element, **{"in": place})
+
+    def thread_ratio(self, family="threads", threads=2, **keys):
+        keys = {"d": 16, "by": "chunkwise"} | keys
+        one = self.results.one("gcc", family, threads=1, **keys)
+        return ratio(one, self.results.one("gcc", family, threads=threads, **keys))
+
+    def compile_ms(self, where, unit, flags="-O2", count=None):
+        keys = {"with": unit} | ({"count": count} if count else {})
+        found = [case for case in self.results.all(where, "compile", **keys) if case.keys["flags"] == flags]
+        return found[0]["real_time"] if found else None
+
+    def one_more(self, where, verb, flags):
+        two, one = (self.compile_ms(where, verb, flags, count) for count in (2, 1))
+        return None if two is None or one is None else (two - one) / 1e3
+
+    def share(self, case):
+        return None if case is None else case["share"]
+
+    # --- what docs/performance.md shows ------------------------------------------------------------------------------
+    def machine(self):
+        lines = []
+        for where, context in sorted(self.results.contexts.items()):
+            load = ", ".join(f"{x:.1f}" for x in context["load_avg"])
+            lines.append(f"- {NAMES[where]}: {context['compiler']}, {context['instruction_set']}, begun "
+                         f"{context['date'][:16].replace('T', ' ')}, load average {load}")
+        peaks = [self.share_peak(where) for where in NATIVE]
+        caches = ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['size'] // 1024} KiB"
+                           for cache in self.results.contexts["gcc"]["caches"] if cache["type"] != "Instruction")
+        memory = self.decode("gcc", "memory")
+        return [f"{processor()}, {self.results.contexts['gcc']['num_cpus']} cores; {caches}.", "", *lines, "",
+                "Ceilings of one thread, in the same processes: "
+                + "; ".join(f"{number(peak, '{:.0f}')} Gflop/s ({NAMES[where]})" for where, peak in zip(NATIVE, peaks))
+                + f"; memory {number(memory and memory['bandwidth'] / 1e9, '{:.1f}')} GB/s, read and written."]
+
+    def share_peak(self, where):
+        case = self.head(where)
+        return case and case["peak_flop/s"] / 1e9
+
+    def targets(self):
+        """(target, words of the bound, the bound, at least?, spelling, [g++, clang++])"""
+        both = NATIVE
+        avx2 = ("gcc-avx2", "clang-avx2")
+        rows = [
+            ("forward, T = 2048: share of the peak", 0.74, True, "{:.0%}", [self.share(self.head(w)) for w in both]),
+            ("forward, T = 16384: rate beside T = 2048", 0.90, True, "{:.0%}",
+             [ratio(self.head(w), self.head(w, 16384)) for w in both]),
+            ("forward, AVX2, T = 2048: share of its own peak", 0.75, True, "{:.0%}",
+             [self.share(self.head(w)) for w in avx2]),
+            ("parallel, T = 2048: useful share", 0.85, True, "{:.0%}",
+             [self.share(self.head(w, by="parallel")) for w in both]),
+            ("backward: times its forward, T = 2048", 2.6, False, "{:.2f}",
+             [ratio(self.training(w, "backward"), self.training(w, "forward")) for w in both]),
+            ("two threads beside one, T = 2048", 1.9, True, "{:.2f}", [self.thread_ratio(H=8, T=2048), None]),
+            ("two threads beside one, B H = 1, T = 16384", 1.9, True, "{:.2f}",
+             [self.thread_ratio(H=1, T=16384), None]),
+            ("step, state in L2: ns a token-head", 350, False, "{:.0f}",
+             [(c := self.decode(w)) and c.nanoseconds for w in both]),
+            ("step, states in memory: share of the bandwidth", 0.80, True, "{:.0%}",
+             [(c := self.decode(w, "memory")) and c["bandwidth_share"] for w in both]),
+            ("linattn.hpp alone, -O2: seconds", 1.0, False, "{:.2f}",
+             [(t := self.compile_ms(w, "header")) and t / 1e3 for w in both]),
+            ("one more forward, -O2: seconds", 0.6, False, "{:.2f}", [self.one_more(w, "forward", "-O2") for w in both]),
+            ("one more backward, -O2: seconds", 1.2, False, "{:.2f}",
+             [self.one_more(w, "backward", "-O2") for w in both]),
+        ]
+        lines = []
+        for what, bound, at_least, spelling, values in rows:
+            cells = []
+            for value in values:
+                met = value is not None and (value >= bound if at_least else value <= bound)
+                cells.append("" if value is None and values[0] is not None
+                             else number(value, spelling) + ("" if value is None else ", met" if met else ", **missed**"))
+            lines.append((what, ("at least " if at_least else "at most ") + spelling.format(bound), *cells))
+        return table(("what", "target", "g++", "clang++"), lines)
+
+    def forward(self):
+        lines = []
+        for case in self.results.all("gcc", "head"):
+            cells = [case.keys["by"], case.keys["map"], case.keys["d"], case.keys["T"]]
+            for where in ("gcc", "clang", "gcc-avx2", "clang-avx2"):
+                same = self.results.one(where, "head", **case.keys)
+                if where in NATIVE:
+                    cells.append(number(same and same.nanoseconds, "{:.0f}"))
+                    cells.append(number(same and same.rate / 1e6, "{:.2f}"))
+                cells.append(number(self.share(same), "{:.0%}"))
+            lines.append(cells)
+        head = ["form", "map", "d", "T"]
+        for where in NATIVE:
+            head += [f"{NAMES[where]}: ns", "M token-heads/s", "share"]
+        return table([*head, "g++, AVX2: share", "clang++, AVX2: share"], lines)
+
+    def ratios(self):
+        def of(family, upper, lower):
+            return [number(ratio(self.results.one(w, family, **upper), self.results.one(w, family, **lower)), "{:.3f}")
+                    for w in NATIVE]
+
+        def of_maps(upper, lower):
+            return of("maps", {"map": upper}, {"map": lower})
+
+        return table(("time of", "beside", "g++", "clang++"), [
+            ("ReBased with LayerNorm, gamma and beta", "the square, nothing normalised", *of_maps("rebased", "square")),
+            ("ReBased with LayerNorm alone", "the square, nothing normalised", *of_maps("layer_norm", "square")),
+            ("Taylor (153 features)", "ReBased with LayerNorm (136)", *of_maps("taylor", "layer_norm")),
+            *(("bf16 tensors" if e == "bf16" else "f16 tensors", "float",
+               *of("elements", {"element": e}, {"element": "float"})) for e in ("bf16", "f16")),
+            *((f"backward, {e}", f"forward, {e}",
+               *(number(ratio(self.training(w, "backward", element=e), self.training(w, "forward", element=e)), "{:.3f}")
+                 for w in NATIVE)) for e in ("bf16", "f16"))])
+
+    def training_table(self):
+        lines = []
+        for case in self.results.all("gcc", "training", **{"pass": "backward"}):
+            keys = {key: value for key, value in case.keys.items() if key != "pass"}
+            cells = [case.keys[key] for key in ("by", "map", "d", "T", "element")]
+            for where in ("gcc", "clang", "gcc-avx2", "clang-avx2"):
+                turn = {t: self.results.one(where, "training", **keys, **{"pass": t}) for t in ("forward", "backward")}
+                if where in NATIVE:
+                    cells.append(number(turn["backward"] and turn["backward"].nanoseconds, "{:.0f}"))
+                    cells.append(number(self.share(turn["backward"]), "{:.0%}"))
+                cells.append(number(ratio(turn["backward"], turn["forward"]), "{:.2f}"))
+            lines.append(cells)
+        head = ["form", "map", "d", "T", "tensors"]
+        for where in NATIVE:
+            head += [f"{NAMES[where]}: ns", "share", "times forward"]
+        return table([*head, "g++, AVX2: times forward", "clang++, AVX2: times forward"], lines)
+
+    def decode_table(self):
+        lines = []
+        for case in self.results.all("gcc", "decode"):
+            cells = [case.keys["map"], case.keys["d"], case.keys["element"], case.keys["in"],
+                     f"{case['state_bytes'] / 1e6:.2f}"]
+            for where in NATIVE:
+                same = self.results.one(where, "decode", **case.keys)
+                cells += [number(same and same.nanoseconds, "{:.0f}"), number(same and same["bytes/s"] / 1e9, "{:.1f}"),
+                          number(same["bandwidth_share"], "{:.0%}") if same and "bandwidth_share" in same else ""]
+            lines.append(cells)
+        head = ["map", "d", "tensors", "states in", "states, MB"]
+        for where in NATIVE:
+            head += [f"{NAMES[where]}: ns a token-head", "GB/s", "of memory's"]
+        return table(head, lines)
+
+    def threads(self):
+        lines = []
+        for family, what in (("threads", "forward"), ("training_threads", None), ("decode_threads", "step")):
+            for case in self.results.all("gcc", family, threads=1):
+                for more in sorted(self.results.all("gcc", family), key=lambda c: int(c.keys["threads"])):
+                    if more.keys["threads"] == "1" or more.keys | {"threads": "1"} != case.keys:
+                        continue
+                    lines.append((what or case.keys["pass"], case.keys["by"], case.keys["d"],
+                                  f"{case.keys['B']} x {case.keys['H']}", "1" if what == "step" else case.keys["T"],
+                                  more.keys["threads"], f"{ratio(case, more):.2f}",
+                                  f"{more['peak_flop/s'] / case['peak_flop/s']:.2f}"))
+        return table(("verb", "form", "d", "B x H", "T", "threads", "times as fast as one", "the peak's own factor"),
+                     lines)
+
+    def automatic(self):
+        lines = []
+        for d in (16, 32, 64):
+            worst, worst_time, crossing = 0.0, None, None
+            for case in sorted(self.results.all("gcc", "sweep", by="automatic", d=d), key=lambda c: int(c.keys["T"])):
+                forms = {by: self.results.one("gcc", "sweep", **case.keys | {"by": by})
+                         for by in ("parallel", "chunkwise")}
+                best = min(form.nanoseconds for form in forms.values() if form)
+                if case.nanoseconds / best > worst:
+                    worst, worst_time = case.nanoseconds / best, case.keys["T"]
+                if forms["parallel"] and not crossing and forms["chunkwise"].nanoseconds < forms["parallel"].nanoseconds:
+                    crossing = case.keys["T"]
+            lines.append((str(d), f"{worst:.3f}" if worst else MISSING, worst_time or "", crossing or MISSING))
+        return table(("d", "automatic beside the better form, at worst", "at T", "chunkwise is faster from T"), lines)
+
+    def compile(self):
+        lines = []
+        for where in NATIVE:
+            for flags in sorted({case.keys["flags"] for case in self.results.all(where, "compile")} - {"-E"}):
+                def seconds(unit, count=None):
+                    return number((t := self.compile_ms(where, unit, flags, count)) and t / 1e3, "{:.2f}")
+                for verb in ("forward", "backward", "step"):
+                    sizes = [case["code_bytes"] / 1e3 for count in (1, 2)
+                             for case in self.results.all(where, "compile", **{"with": verb, "count": count})
+                             if case.keys["flags"] == flags]
+                    if len(sizes) < 2:
+                        continue
+                    lines.append((NAMES[where], f"`{flags}`", seconds("header"), verb, seconds(verb, 1),
+                                  number(self.one_more(where, verb, flags), "{:.2f}"), f"{sizes[0]:.0f}",
+                                  f"{sizes[1] - sizes[0]:.0f}"))
+        return table(("compiler", "flags", "header alone, s", "verb", "with the first call, s", "one more map, s",
+                      "code, kB", "one more map, kB"), lines)
+
+
+def processor():
+    """The processor's name on this machine."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return "an unknown processor"

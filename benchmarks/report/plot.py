@@ -52,6 +52,8 @@ class Axis:
 
 def lines(title, x_title, y_title, series, y_logarithmic=True, width=760, height=420):
     """series: [(label, colour index, dash or "dots", [(x, y)])]; x is logarithmic with base 2."""
+    if not any(points for _, _, _, points in series):
+        raise SystemExit(f"report.py: nothing was measured for the plot \"{title}\"")
     left, right, top, bottom = 62, width - 190, 34, height - 44
     xs = sorted({x for _, _, _, points in series for x, _ in points})
     ys = [y for _, _, _, points in series for _, y in points]

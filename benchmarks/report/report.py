@@ -65,11 +65,12 @@ def main():
     absent = sections.keys() ^ {name for _, name, _ in SECTION.findall(text)}
     if absent:
         raise SystemExit(f"report.py: {page} and report.py do not have the same sections: {sorted(absent)}")
+    drawings = {name: draw(found) for name, draw in (("speed", speed), ("share", share), ("threads", threads))}
     page.write_text(SECTION.sub(lambda m: m[1] + "\n".join(sections[m[2]]()) + "\n" + m[3], text))
     folder = options.docs / "performance"
     folder.mkdir(exist_ok=True)
-    for name, draw in (("speed", speed), ("share", share), ("threads", threads)):
-        (folder / f"{name}.svg").write_text(draw(found))
+    for name, drawing in drawings.items():
+        (folder / f"{name}.svg").write_text(drawing)
     print(f"wrote {page} and {folder}/*.svg")
 
 

@@ -44,12 +44,15 @@ class Results:
             if row.get("aggregate_name") == "median":
                 self.cases[configuration, name] = Case(row, family, keys)
             elif row.get("aggregate_name") == "cv":   # comes after the median
-                self.cases[configuration, name].variation = row["cpu_time"] or row["real_time"]
+                timed = "real_time" if name.endswith("_time") else "cpu_time"
+                self.cases[configuration, name].variation = row[timed]
 
     def all(self, configuration, family, **keys):
-        return [case for (where, _), case in self.cases.items()
-                if where == configuration and case.family == family
-                and all(case.keys.get(key) == str(value) for key, value in keys.items())]
+        """In the order in which the program lists them, not that of their shuffled repetitions."""
+        return sorted((case for (where, _), case in self.cases.items()
+                       if where == configuration and case.family == family
+                       and all(case.keys.get(key) == str(value) for key, value in keys.items())),
+                      key=lambda case: case["family_index"])
 
     def one(self, configuration, family, **keys):
         """The only case that has these keys; None if it was not measured."""

@@ -4,9 +4,8 @@
 #   build  Release builds with g++ and clang++, for this machine and for AVX2
 #   run    the programs, each family in one process with its repetitions interleaved; JSON goes to $BUILD/results
 #   write  docs/performance.md's tables, between their markers, and docs/performance/*.svg, from the JSON
-# Environment: BUILD (default build/report), CORE (0: where one-thread
-# cases run), JOBS (build processes; default: one a core), REPETITIONS (9), MIN_TIME (0.1 seconds each),
-# COMPILE_REPETITIONS (5).
+# Environment: BUILD (default build/report), CORE (0: where one-thread cases run), JOBS (build processes; default: one a
+# core), REPETITIONS (9), MIN_TIME (0.1 seconds each), COMPILE_REPETITIONS (5).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

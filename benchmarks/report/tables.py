@@ -63,10 +63,13 @@ class Report:
         caches = ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['size'] // 1024} KiB"
                            for cache in self.results.contexts["gcc"]["caches"] if cache["type"] != "Instruction")
         memory = self.decode("gcc", "memory")
+        variations = sorted(case.variation for case in self.results.cases.values())
         return [f"{processor()}, {self.results.contexts['gcc']['num_cpus']} cores; {caches}.", "", *lines, "",
                 "Ceilings of one thread, in the same processes: "
                 + "; ".join(f"{number(peak, '{:.0f}')} Gflop/s ({NAMES[where]})" for where, peak in zip(NATIVE, peaks))
-                + f"; memory {number(memory and memory['bandwidth'] / 1e9, '{:.1f}')} GB/s, read and written."]
+                + f"; memory {number(memory and memory['bandwidth'] / 1e9, '{:.1f}')} GB/s, read and written. "
+                f"Repetitions of a case vary by {variations[len(variations) // 2]:.1%} (coefficient of variation, median "
+                f"over {len(variations)} cases; {variations[-1]:.0%} at most)."]
 
     def share_peak(self, where):
         case = self.head(where)
@@ -86,9 +89,9 @@ class Report:
              [self.share(self.head(w, by="parallel")) for w in both]),
             ("backward: times its forward, T = 2048", 2.6, False, "{:.2f}",
              [ratio(self.training(w, "backward"), self.training(w, "forward")) for w in both]),
-            ("two threads beside one, T = 2048", 1.9, True, "{:.2f}", [self.thread_ratio(H=8, T=2048), None]),
+            ("two threads beside one, T = 2048", 1.9, True, "{:.2f}", [self.thread_ratio(H=8, T=2048), ""]),
             ("two threads beside one, B H = 1, T = 16384", 1.9, True, "{:.2f}",
-             [self.thread_ratio(H=1, T=16384), None]),
+             [self.thread_ratio(H=1, T=16384), ""]),
             ("step, state in L2: ns a token-head", 350, False, "{:.0f}",
              [(c := self.decode(w)) and c.nanoseconds for w in both]),
             ("step, states in memory: share of the bandwidth", 0.80, True, "{:.0%}",
@@ -103,9 +106,9 @@ class Report:
         for what, bound, at_least, spelling, values in rows:
             cells = []
             for value in values:
-                met = value is not None and (value >= bound if at_least else value <= bound)
-                cells.append("" if value is None and values[0] is not None
-                             else number(value, spelling) + ("" if value is None else ", met" if met else ", **missed**"))
+                met = value not in ("", None) and (value >= bound if at_least else value <= bound)
+                cells.append(value if value == "" else MISSING if value is None
+                             else spelling.format(value) + (", met" if met else ", **missed**"))
             lines.append((what, ("at least " if at_least else "at most ") + spelling.format(bound), *cells))
         return table(("what", "target", "g++", "clang++"), lines)
 

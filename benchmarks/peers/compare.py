@@ -6,17 +6,17 @@ compare.py --threads N [--heads H] [--time T] [--value-dim V] [--rounds R] [--js
 All outputs are compared with the definition in double first: a row that is off by more than 1e-5 is refused, and the
 exit code is 1. Then each round calls linattn and a peer in turns, peer after peer. A row's ratio is the median over
 the rounds of (peer's time) / (linattn's time just before it). One thread is timed by the CPU's clock, several by the
-wall clock. Run it on as many cores as threads (run.sh does).
+wall clock: those call for an idle machine, and targets are not judged when other processes took more than 5 % of the
+cores. Run it on as many cores as threads (run.sh does).
 """
 import argparse
-import datetime
 import json
 import os
 import pathlib
-import platform
-import statistics
 import sys
 import time
+
+from outcome import OtherWork, context, print_table, summary
 
 ACCEPTED_ERROR = 1e-5
 
@@ -37,11 +37,10 @@ def parsed_options():
 
 
 def set_threads(threads):
-    """Before any peer is loaded. Waiting threads sleep, so that one peer's do not disturb the next."""
+    """Before any peer is loaded."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def all_rows(folder, problem, threads):
@@ -76,7 +75,11 @@ def timed(run, clock):
 
 
 def measure(ours, rows, clock, rounds):
-    """{name: [(peer's seconds, linattn's seconds before it), one pair a round]}; a first call of each warms up."""
+    """{name: [(peer's seconds, linattn's seconds before it), one pair a round]}.
+
+    An untimed call comes before each timed one: it fills the caches again, and lets the threads of the last peer, which
+    wait for more work for a while, fall asleep.
+    """
     pairs = {row.name: [] for row in rows}
     for _ in range(rounds):
         for row in rows:
@@ -85,43 +88,6 @@ def measure(ours, rows, clock, rounds):
             row.run()
             pairs[row.name].append((row.weight * timed(row.run, clock), before))
     return pairs
-
-
-def summary(row, error, pairs, token_heads):
-    ratios = sorted(peer / ours for peer, ours in pairs)
-    return {"name": row.name, "note": row.note, "error": error, "baseline": row.baseline,
-            "ns_per_token_head": 1e9 * statistics.median(peer for peer, _ in pairs) / token_heads,
-            "linattn_ns_per_token_head": 1e9 * statistics.median(ours for _, ours in pairs) / token_heads,
-            "ratio": statistics.median(ratios), "ratio_quartiles": [ratios[len(ratios) // 4],
-                                                                    ratios[-1 - len(ratios) // 4]],
-            "target": row.target}
-
-
-def processor():
-    names = [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-             if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def context(options):
-    from importlib.metadata import version
-    return {"processor": processor(), "date": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds"),
-            "threads": options.threads, "heads": options.heads, "time": options.time, "value_dim": options.value_dim,
-            "rounds": options.rounds, "load_average": os.getloadavg()[0],
-            **{name: version(name) for name in ("torch", "ggml-python", "numpy")}}
-
-
-def print_table(results):
-    print("| peer | ns a token-head | linattn, ns | ratio (quartiles) | target | error | what |")
-    print("|---|---|---|---|---|---|---|")
-    for row in results:
-        low, high = row["ratio_quartiles"]
-        if row["target"] is None:
-            target = ""
-        else:
-            target = f">= {row['target']:g}: {'met' if row['ratio'] >= row['target'] else 'missed'}"
-        print(f"| {row['name']} | {row['ns_per_token_head']:.0f} | {row['linattn_ns_per_token_head']:.0f} "
-              f"| {row['ratio']:.2f} ({low:.2f} to {high:.2f}) | {target} | {row['error']:.1e} | {row['note']} |")
 
 
 def main():
@@ -138,13 +104,13 @@ def main():
         return 1
     rows = [row for row in peers if row.name in right]
     clock = time.process_time if options.threads == 1 else time.perf_counter
+    others = OtherWork()
     pairs = measure(ours, rows, clock, options.rounds)
+    share_of_others = others.share()
     token_heads = options.heads * options.time
     results = [summary(row, errors[row.name], pairs[row.name], token_heads) for row in rows]
-    about = context(options)
-    print(f"{about['threads']} thread(s), {about['processor']}, {about['date']}, load {about['load_average']:.1f}; "
-          f"H = {options.heads}, T = {options.time}, V = {options.value_dim}; {options.rounds} rounds\n")
-    print_table(results)
+    about = context(options, share_of_others)
+    print_table(about, results)
     if options.json:
         refused = sorted(errors.keys() - right)
         options.json.write_text(json.dumps({"context": about, "rows": results, "refused": refused}, indent=1) + "\n")

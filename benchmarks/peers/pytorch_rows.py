@@ -91,7 +91,7 @@ def chunked_row(tensors):
     candidates = []
     for shape in (chunked_at_once, chunked_in_turn):
         for features in (packed_features, full_features):
-            for chunk in (32, 64, 128, 256):
+            for chunk in (16, 32, 64, 128):
                 def function(shape=shape, features=features, chunk=chunk):
                     return shape(*tensors.prepared(), tensors.v, chunk, features)
                 label = f"{shape.__name__}, {features.__name__}, chunks of {chunk}"

@@ -78,7 +78,7 @@ def openblas_rows(folder, problem, threads):
     """One thread only: the engine is written for one."""
     if threads != 1:
         return []
-    chunks = (32, 64, 128, 256)
+    chunks = (16, 32, 64, 128)
     calls = {chunk: Library(folder, "openblas", problem, 1, True, chunk) for chunk in chunks}
     chunk, _ = fastest([(chunk, calls[chunk].run) for chunk in chunks])
     core = calls[chunk].library.peers_openblas_core

@@ -43,7 +43,7 @@ def set_threads(threads):
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 
-def all_rows(folder, problem, threads):
+def all_rows(folder, problem, threads, clock):
     """linattn's rows by kind, and the peers'. Peers are loaded here, after set_threads."""
     import torch
 
@@ -54,8 +54,8 @@ def all_rows(folder, problem, threads):
     torch.set_num_threads(threads)
     ours = rows.linattn_rows(folder, problem, threads)
     return ours, [*fast_transformers_rows.fast_transformers_rows(folder, problem),
-                  *ggml_rows.ggml_rows(problem, threads), *pytorch_rows.pytorch_rows(problem),
-                  *rows.openblas_rows(folder, problem, threads)]
+                  *ggml_rows.ggml_rows(problem, threads), *pytorch_rows.pytorch_rows(problem, clock),
+                  *rows.openblas_rows(folder, problem, threads, clock)]
 
 
 def errors_of(rows, expected, relative_error):
@@ -97,13 +97,13 @@ def main():
     folder = pathlib.Path(__file__).resolve().parents[2] / "build" / "peers" / "lib"
     problem = make_problem(options.heads, options.time, options.value_dim)
     expected = answers(problem)
-    ours, peers = all_rows(folder, problem, options.threads)
+    clock = time.process_time if options.threads == 1 else time.perf_counter
+    ours, peers = all_rows(folder, problem, options.threads, clock)
     errors = errors_of([*ours.values(), *peers], expected, relative_error)
     right = {name for name, error in errors.items() if error <= ACCEPTED_ERROR}
     if any(row.name not in right for row in ours.values()):
         return 1
     rows = [row for row in peers if row.name in right]
-    clock = time.process_time if options.threads == 1 else time.perf_counter
     others = OtherWork()
     pairs = measure(ours, rows, clock, options.rounds)
     share_of_others = others.share()

@@ -87,7 +87,7 @@ class Tensors:
         return prepare(self.q, *self.for_q), prepare(self.k, *self.for_k)
 
 
-def chunked_row(tensors):
+def chunked_row(tensors, clock):
     candidates = []
     for shape in (chunked_at_once, chunked_in_turn):
         for features in (packed_features, full_features):
@@ -96,13 +96,13 @@ def chunked_row(tensors):
                     return shape(*tensors.prepared(), tensors.v, chunk, features)
                 label = f"{shape.__name__}, {features.__name__}, chunks of {chunk}"
                 candidates.append((label, _Call(function).run, function))
-    label, _ = fastest([(label, run) for label, run, _ in candidates], rounds=3)
+    label, _ = fastest([(label, run) for label, run, _ in candidates], clock)
     call = _Call({label: function for label, _, function in candidates}[label])
     return Row("PyTorch, chunked ReBased", "normalized", "normalized", call.run, call.result,
                f"{label}: the fastest of {len(candidates)} ways", 6.0)
 
 
-def pytorch_rows(problem):
+def pytorch_rows(problem, clock):
     tensors = Tensors(problem)
     past = torch.ones(problem.time, problem.time).tril()
     by_pairs = _Call(lambda: naive(*tensors.prepared(), tensors.v, past))
@@ -118,7 +118,7 @@ def pytorch_rows(problem):
     plain, padded = softmax(HEAD_DIM), softmax(problem.value_dim)
     return [
         Row("PyTorch, naive ReBased", "normalized", "normalized", by_pairs.run, by_pairs.result, "all pairs, O(T^2)"),
-        chunked_row(tensors),
+        chunked_row(tensors, clock),
         Row("PyTorch, softmax SDPA", "softmax", "normalized", plain.run, plain.result,
             "another function, checked against its own definition; head_dim 16, value_dim 64", 20.0),
         Row("PyTorch, softmax SDPA, padded", "softmax", "normalized", padded.run, padded.result,

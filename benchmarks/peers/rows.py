@@ -2,7 +2,6 @@
 """What is compared: a row runs one peer on the problem; and linattn's two libraries, ours and the one on OpenBLAS."""
 import ctypes
 import dataclasses
-import time
 import typing
 
 import numpy
@@ -12,7 +11,7 @@ from problem import EPS
 
 @dataclasses.dataclass
 class Row:
-    """One peer. `kind` names the answer it must give (problem.answers), `baseline` the linattn form it is divided by."""
+    """One peer. `kind` names the answer it must give (problem.answers), `baseline` linattn's form it is divided by."""
     name: str
     kind: str
     baseline: str
@@ -23,7 +22,7 @@ class Row:
     weight: float = 1.0          # the share of its time that is counted
 
 
-def fastest(candidates, clock=time.process_time, rounds=5):
+def fastest(candidates, clock, rounds=5):
     """The (label, run) of the candidates whose best call takes least, tried in turns."""
     best = {label: float("inf") for label, _ in candidates}
     for round_number in range(rounds + 1):
@@ -74,13 +73,13 @@ def linattn_rows(folder, problem, threads):
     return rows
 
 
-def openblas_rows(folder, problem, threads):
+def openblas_rows(folder, problem, threads, clock):
     """One thread only: the engine is written for one."""
     if threads != 1:
         return []
     chunks = (16, 32, 64, 128)
     calls = {chunk: Library(folder, "openblas", problem, 1, True, chunk) for chunk in chunks}
-    chunk, _ = fastest([(chunk, calls[chunk].run) for chunk in chunks])
+    chunk, _ = fastest([(chunk, calls[chunk].run) for chunk in chunks], clock)
     core = calls[chunk].library.peers_openblas_core
     core.restype = ctypes.c_char_p
     return [Row("linattn's algorithm on OpenBLAS", "normalized", "normalized", calls[chunk].run, calls[chunk].result,

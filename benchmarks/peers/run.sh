@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # Compares linattn with its peers on one thread (core 1 unless CORE says another), then on two (cores 0 and 1).
-# run.sh [one|two|both] [options of compare.py]; tables on the standard output, JSON in build/peers. setup.sh comes first.
+# run.sh [one|two|both] [options of compare.py]: tables on the standard output, JSON in build/peers. First: setup.sh.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$here/../.." && pwd)/build/peers

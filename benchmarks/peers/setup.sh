@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# Installs linattn's peers into build/peers/venv and builds the libraries of the comparison in build/peers/lib. By hand
-# only: no build and no test needs it. 6 GB, most of it what PyTorch brings along. Run it again after a change of linattn.
+# Installs the peers into build/peers/venv and builds the libraries of the comparison in build/peers/lib. By hand only:
+# no build and no test needs it. 6 GB, most of it what PyTorch brings along. Run it again after a change of linattn.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)

@@ -4,11 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
-#include <random>
 #include <vector>
 
-#include "support/gradient_sum.hpp"
+#include "training.hpp"
 
 namespace example {
 namespace {
@@ -16,38 +14,8 @@ namespace {
 constexpr std::uint64_t kTestData = 0x7E57;  // training sets have the runs' seeds, which are smaller
 constexpr double kSmoothing = 0.95;          // of the loss that is shown
 constexpr int kTestWindows = 16;             // examples that are read together
-constexpr adamw_settings kOptimizer{.beta1 = 0.9F, .beta2 = 0.999F, .epsilon = 1e-8F, .weight_decay = 0.1F};
 
 using clock = std::chrono::steady_clock;
-
-mqar_task make_task(run_settings const& run, std::uint64_t data_seed) {
-  mqar_settings settings = run.task;
-  settings.data_seed = data_seed;
-  return mqar_task(settings);
-}
-
-/// Deals the examples of the training set without replacement, each pass in another order.
-class example_dealer {
- public:
-  explicit example_dealer(run_settings const& run)
-      : task_(make_task(run, run.seed)), random_(run.seed), order_(static_cast<std::size_t>(run.examples)) {
-    std::iota(order_.begin(), order_.end(), std::uint64_t{0});
-  }
-
-  void deal(std::span<int> tokens, std::span<int> targets) {
-    if (next_ == 0) {
-      std::shuffle(order_.begin(), order_.end(), random_);
-    }
-    task_.write(order_[next_], tokens, targets);
-    next_ = (next_ + 1) % order_.size();
-  }
-
- private:
-  mqar_task task_;
-  std::mt19937 random_;
-  std::vector<std::uint64_t> order_;
-  std::size_t next_ = 0;
-};
 
 /// Calls part(batch) for the test set's examples, some at a time, on the pool's threads, and adds up what it returns.
 template <class Part>
@@ -87,6 +55,8 @@ struct score {
 
 }  // namespace
 
+int value_dim_of(run_settings const& run) { return std::max(1, run.width / run.heads); }
+
 int last_step(run_settings const& run) { return std::min(run.steps, run.stop_after); }
 
 model make_model(run_settings const& run) {
@@ -96,16 +66,16 @@ model make_model(run_settings const& run) {
                 .positions = run.task.time,
                 .width = run.width,
                 .heads = run.heads,
-                .value_dim = std::max(1, run.width / run.heads),
+                .value_dim = value_dim_of(run),
                 .taps = 3,
+                .deviation = run.deviation,
+                .softmax_key_dim = value_dim_of(run),
                 .seed = run.seed});
 }
 
 run_result train(model& net, run_settings const& run, worker_pool& pool,
                  std::function<void(run_progress const&)> const& show) {
-  example_dealer dealer(run);
-  gradient_sum gradient(net, run.batch, run.task.time, pool);
-  adamw optimizer(net.parameters().size(), kOptimizer);
+  trainer training(net, run, pool);
   run_result result;
   double shown_loss = 0;
   double shown_weight = 0;
@@ -113,10 +83,7 @@ run_result train(model& net, run_settings const& run, worker_pool& pool,
   auto const seconds = [&] { return std::chrono::duration<double>(clock::now() - start).count(); };
   int const last = last_step(run);
   for (int step = 1; step <= last; ++step) {
-    double const loss =
-        gradient.compute([&](std::span<int> tokens, std::span<int> targets) { dealer.deal(tokens, targets); });
-    float const rate = run.rate * warm_up_cosine(static_cast<double>(step - 1) / run.steps, 0);
-    gradient.apply(optimizer, net.parameters(), rate, 1);
+    double const loss = training.step();
     shown_loss = kSmoothing * shown_loss + (1 - kSmoothing) * loss;
     shown_weight = kSmoothing * shown_weight + (1 - kSmoothing);
     if (step % run.evaluate_every == 0 || step == last) {

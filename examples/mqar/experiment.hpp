@@ -19,12 +19,13 @@ struct run_settings {
   int width = 64;
   int heads = 4;
   int batch = 64;
-  int steps = 2000;          // at which the learning rate's cosine ends
-  int stop_after = 1200;     // steps, if that comes first: a rate that has not yet fallen learns faster
-  int examples = 20000;      // in the training set, which is gone through again and again, each time in another order
-  int test_examples = 1000;  // the same for all seeds
-  int evaluate_every = 80;   // steps
-  double enough = 0.99;      // accuracy at which a run stops
+  int steps = 800;             // at which the learning rate's cosine ends, and the run
+  int stop_after = 800;        // steps, if that comes first
+  int examples = 20000;        // in the training set, which is gone through again and again, each time in another order
+  int test_examples = 1000;    // the same for all seeds
+  int evaluate_every = 40;     // steps
+  double enough = 0.99;        // accuracy at which a run stops
+  float deviation = kByWidth;  // of the start values of the mixers' matrices
   float rate = 3e-3F;
   unsigned seed = 1;
 };
@@ -47,9 +48,12 @@ struct run_progress {
 /// At which a run stops if it does not reach `enough` before.
 int last_step(run_settings const& run);
 
+/// Of values, and of softmax attention's queries and keys.
+int value_dim_of(run_settings const& run);
+
 model make_model(run_settings const& run);
 
-/// Trains `net`, which is make_model's, with AdamW (weight decay 0.1, cosine to 0, no warm-up, no clipping).
+/// Trains `net`, which is make_model's.
 run_result train(model& net, run_settings const& run, worker_pool& pool,
                  std::function<void(run_progress const&)> const& show);
 

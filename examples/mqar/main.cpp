@@ -5,6 +5,7 @@
 #include <fstream>
 #include <utility>
 
+#include "benchmark.hpp"
 #include "figure.hpp"
 #include "options.hpp"
 #include "results.hpp"
@@ -16,6 +17,10 @@ namespace {
 int run(options const& all) {
   if (all.help) {
     std::printf("%s", usage().c_str());
+    return 0;
+  }
+  if (all.benchmark > 0) {
+    run_benchmark(all);
     return 0;
   }
   result_file results(all.out);

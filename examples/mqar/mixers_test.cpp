@@ -26,7 +26,8 @@ model make_model(std::string_view mixer) {
              .positions = kShape.time,
              .width = 24,
              .heads = 2,
-             .value_dim = 7});
+             .value_dim = 7,
+             .softmax_key_dim = 11});
   std::mt19937 random(3);
   std::normal_distribution<float> normal(0, 0.2F);
   for (float& value : net.parameters().values()) {

@@ -37,9 +37,16 @@ bool set_pairs(options& all, std::string_view text) {
   return text == "paper" || read_number(text, 1, 1 << 20, all.pairs);
 }
 
-bool set_blocks(options& all, std::string_view text) {
-  all.blocks = text;
-  return !text.empty() && text.size() <= 64 && text.find_first_not_of("ca") == std::string_view::npos;
+auto set_blocks(std::string options::*member) {
+  return [member](options& all, std::string_view text) {
+    all.*member = text;
+    return !text.empty() && text.size() <= 64 && text.find_first_not_of("ca") == std::string_view::npos;
+  };
+}
+
+bool set_deviation(options& all, std::string_view text) {
+  all.deviation = kByWidth;
+  return text == "by-width" || read_number(text, 1e-6F, 1.0F, all.deviation);
 }
 
 bool set_preset(options& all, std::string_view name) {
@@ -57,13 +64,15 @@ bool set_preset(options& all, std::string_view name) {
     all.pairs = 0;
     all.vocabulary = 8192;
     all.heads = 12;
+    all.softmax_heads = 1;
+    all.rival_blocks = "aa";
+    all.deviation = 0.02F;
     all.seeds = 5;
     all.batch = 512;
     all.examples = 100000;
     all.test_examples = 3000;
     all.evaluate_every = 195;       // once an epoch
     all.steps = 64 * 100000 / 512;  // 64 epochs
-    all.stop_after = all.steps;
     return true;
   }
   return false;
@@ -79,23 +88,34 @@ std::vector<option<options>> table() {
       {"--N", "4..1048576", "vocabulary: keys and values, half of it each", number(&options::vocabulary, 4, 1 << 20)},
       {"--d-model", "1..4096, commas between", "width of the model", numbers(&options::widths, 1, 4096)},
       {"--heads", "1..256", "attention heads", number(&options::heads, 1, 256)},
-      {"--blocks", "letters c and a", "the layers: short convolution, mixer", set_blocks},
+      {"--softmax-heads", "1..256", "those of softmax, if they are not as many",
+       number(&options::softmax_heads, 1, 256)},
+      {"--blocks", "letters c and a", "the layers: short convolution, mixer", set_blocks(&options::blocks)},
+      {"--rival-blocks", "letters c and a", "those of mamba and rwkv, if they are others",
+       set_blocks(&options::rival_blocks)},
+      {"--start", "by-width, or 1e-6..1", "deviation of the mixers' start values; by-width: 1 / sqrt(3 inputs)",
+       set_deviation},
       {"--lr", "1e-6..1, commas between", "learning rates; the first seed tries all, until one reaches 99 %",
        numbers(&options::rates, 1e-6F, 1.0F)},
       {"--seeds", "1..1000", "runs at the best rate", number(&options::seeds, 1, 1000)},
-      {"--steps", "1..1000000000", "at whose end the learning rate is 0", number(&options::steps, 1, 1000000000)},
+      {"--steps", "1..1000000000", "of a run; the learning rate falls to 0 over them",
+       number(&options::steps, 1, kMany)},
       {"--stop-after", "1..1000000000", "stop a run at this step, if that is earlier",
-       number(&options::stop_after, 1, 1000000000)},
+       number(&options::stop_after, 1, kMany)},
       {"--batch", "1..65536", "examples a step", number(&options::batch, 1, 65536)},
-      {"--examples", "1..1000000000", "in the training set", number(&options::examples, 1, 1000000000)},
-      {"--tests", "1..1000000000", "examples in the test set", number(&options::test_examples, 1, 1000000000)},
-      {"--evaluate-every", "1..1000000000", "steps between tests", number(&options::evaluate_every, 1, 1000000000)},
+      {"--examples", "1..1000000000", "in the training set", number(&options::examples, 1, kMany)},
+      {"--tests", "1..1000000000", "examples in the test set", number(&options::test_examples, 1, kMany)},
+      {"--evaluate-every", "1..1000000000", "steps between tests", number(&options::evaluate_every, 1, kMany)},
       {"--threads", "1..256", "worker threads", number(&options::threads, 1, 256)},
       {"--out", "PATH", "results go to PATH.csv and PATH.json; runs that are in PATH.csv are not run again",
        [](options& all, std::string_view text) {
          all.out = text;
          return !text.empty();
        }},
+      {"--benchmark", "1..100000",
+       "only train the first mixer so many steps; each step's loss and seconds, and PATH's "
+       "weights and examples for another program to do the same",
+       number(&options::benchmark, 1, 100000)},
       {"--figure", "", "draw PATH_accuracy.svg and PATH_ablation.svg", turn_on(&options::figure)},
       {"--report", "", "run nothing: table and figures of what PATH.csv has", turn_on(&options::report)},
       {"--help", "", "this text", turn_on(&options::help)},
@@ -123,17 +143,19 @@ std::string usage() { return accepted().usage(); }
 
 run_settings run_of(options const& all, std::string const& mixer, int time, int width) {
   int const paper_pairs = time == 128 ? 16 : time / 4;
+  bool const is_rival = mixer == "mamba" || mixer == "rwkv";
   return {.mixer = mixer,
-          .blocks = all.blocks,
+          .blocks = is_rival && !all.rival_blocks.empty() ? all.rival_blocks : all.blocks,
           .task = {.time = time, .pairs = all.pairs == 0 ? paper_pairs : all.pairs, .vocabulary = all.vocabulary},
           .width = width,
-          .heads = all.heads,
+          .heads = mixer == "softmax" && all.softmax_heads > 0 ? all.softmax_heads : all.heads,
           .batch = all.batch,
           .steps = all.steps,
-          .stop_after = all.stop_after,
+          .stop_after = std::min(all.stop_after, all.steps),
           .examples = all.examples,
           .test_examples = all.test_examples,
           .evaluate_every = all.evaluate_every,
+          .deviation = all.deviation,
           .rate = all.rates.front(),
           .seed = 1};
 }

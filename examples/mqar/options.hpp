@@ -10,6 +10,8 @@
 
 namespace example {
 
+inline constexpr int kMany = 1000000000;
+
 struct options {
   std::vector<std::string> mixers{"rebased"};
   std::vector<int> times{64};
@@ -18,16 +20,20 @@ struct options {
   int pairs = 8;  // 0: the paper's, which depends on T
   int vocabulary = 256;
   int heads = 4;
+  int softmax_heads = 0;  // 0: as many as the others
   int seeds = 1;
   std::string blocks = "ca";
+  std::string rival_blocks;  // of mamba and rwkv; empty: blocks
+  float deviation = kByWidth;
   int batch = 64;
-  int steps = 2000;
-  int stop_after = 1200;
+  int steps = 800;
+  int stop_after = kMany;
   int examples = 20000;
   int test_examples = 1000;
-  int evaluate_every = 80;
+  int evaluate_every = 40;
   int threads = 2;
   std::string out = "mqar";
+  int benchmark = 0;  // steps, if that is all that is wanted
   bool figure = false;
   bool report = false;
   bool help = false;

@@ -77,6 +77,8 @@ std::vector<column> const& columns() {
       number_column(
           "test_examples", [](auto& run) -> auto& { return run.settings.test_examples; }),
       number_column(
+          "deviation", [](auto& run) -> auto& { return run.settings.deviation; }),
+      number_column(
           "lr", [](auto& run) -> auto& { return run.settings.rate; }),
       number_column(
           "seed", [](auto& run) -> auto& { return run.settings.seed; }),
@@ -131,8 +133,8 @@ bool read_line(std::string_view line, finished_run& run) {
 bool same_run(run_settings const& a, run_settings const& b, bool any_rate) {
   auto const key = [any_rate](run_settings const& run) {
     return std::tuple(run.mixer, run.blocks, run.task.time, run.task.pairs, run.task.vocabulary, run.width, run.heads,
-                      run.batch, run.steps, run.stop_after, run.examples, run.test_examples, any_rate ? 0.0F : run.rate,
-                      any_rate ? 0U : run.seed);
+                      run.batch, run.steps, run.stop_after, run.examples, run.test_examples, run.deviation,
+                      any_rate ? 0.0F : run.rate, any_rate ? 0U : run.seed);
   };
   return key(a) == key(b);
 }

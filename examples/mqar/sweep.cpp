@@ -85,9 +85,9 @@ std::string state_report(std::vector<summary> const& rows) {
     run_settings softmax = row.settings;
     softmax.mixer = "softmax";
     decoder_state const empty = make_model(softmax).make_state(1);
-    // A token's keys (16 a head) and values in each attention layer.
+    // A token's keys and values, equally wide, in each attention layer.
     auto const layers = static_cast<std::size_t>(std::count(softmax.blocks.begin(), softmax.blocks.end(), 'a'));
-    int const token = softmax.heads * (attention_shape::head_dim + std::max(1, softmax.width / softmax.heads));
+    int const token = 2 * softmax.heads * value_dim_of(softmax);
     std::size_t const cache =
         empty.bytes() + layers * static_cast<std::size_t>(token * softmax.task.time) * sizeof(float);
     std::array<char, 250> line{};

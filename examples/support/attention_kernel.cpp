@@ -22,7 +22,7 @@ constexpr std::array kKernels = {
     std::pair<std::string_view, maker>{"power2", make_power2},                          // s^2
     std::pair<std::string_view, maker>{"elu_plus_one", make_elu_plus_one},
     std::pair<std::string_view, maker>{"identity", make_identity},
-    std::pair<std::string_view, maker>{"softmax", make_softmax},  // exp(s / 4), not linattn's
+    std::pair<std::string_view, maker>{"softmax", make_softmax},  // exp(<q, k> / sqrt(key_dim)), not linattn's
 };
 
 constexpr auto kNames = [] {

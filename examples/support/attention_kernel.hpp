@@ -18,12 +18,14 @@ struct attention_shape {
   int value_dim;
   /// Added to the sum of the weights before the division by it.
   double eps = 1e-6;
-  /// The examples instantiate one head_dim for queries and keys, that of the papers.
+  /// The examples instantiate linattn's maps for one head_dim, that of the papers.
   static constexpr int head_dim = 16;
+  /// Of queries and keys: head_dim, but for softmax attention.
+  int key_dim = head_dim;
 
   int out_width() const { return heads * value_dim; }
   /// A row of the fused projection: all heads' q, then all k, then all v.
-  int fused_width() const { return heads * (2 * head_dim + value_dim); }
+  int fused_width() const { return heads * (2 * key_dim + value_dim); }
 };
 
 class attention_kernel {
@@ -34,7 +36,7 @@ class attention_kernel {
   /// none.
   virtual std::vector<float> initial_parameters() const = 0;
 
-  /// qkv (rows, fused_width) -> out (rows, out_width), denominator (batch, heads, time). Chunkwise form.
+  /// qkv (rows, fused_width) -> out (rows, out_width), denominator (batch, heads, time).
   virtual void forward(float const* map_parameters, sequence_shape shape, float const* qkv, float* out,
                        float* denominator, mixer_state* final_state) const = 0;
   /// Overwrites grad_qkv, adds the gradients of the map's parameters.

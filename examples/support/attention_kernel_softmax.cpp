@@ -10,8 +10,6 @@
 namespace example {
 namespace {
 
-constexpr int kDim = attention_shape::head_dim;
-
 using row_view = Eigen::Map<Eigen::ArrayXf>;
 using const_row_view = Eigen::Map<Eigen::ArrayXf const>;
 
@@ -50,7 +48,7 @@ void dot_with_rows(float const* x, float const* columns, int rows, int width, in
 class softmax_kernel final : public attention_kernel {
  public:
   explicit softmax_kernel(attention_shape shape)
-      : shape_(shape), row_(shape.fused_width()), key_(shape.heads * kDim), value_(2 * shape.heads * kDim) {}
+      : shape_(shape), dim_(shape.key_dim), row_(shape.fused_width()), key_(shape.heads * dim_), value_(2 * key_) {}
 
   std::vector<float> initial_parameters() const override { return {}; }
 
@@ -58,15 +56,15 @@ class softmax_kernel final : public attention_kernel {
   void forward(float const* /*map_parameters*/, sequence_shape shape, float const* qkv, float* out, float* denominator,
                mixer_state* final_state) const override {
     int const time = shape.time;
-    buffer keys(static_cast<std::size_t>(time * kDim));
+    buffer keys(static_cast<std::size_t>(time * dim_));
     buffer weights(static_cast<std::size_t>(time));
     for (int b = 0; b < shape.batch; ++b) {
       float const* const rows = qkv + b * time * row_;
       for (int h = 0; h < shape_.heads; ++h) {
-        transpose(rows + key_ + h * kDim, time, row_, kDim, keys.data());
+        transpose(rows + key_ + h * dim_, time, row_, dim_, keys.data());
         float const* const values = rows + value_ + h * shape_.value_dim;
         for (int t = 0; t < time; ++t) {
-          dot_with_rows(rows + t * row_ + h * kDim, keys.data(), time, kDim, t + 1, scale(), weights.data());
+          dot_with_rows(rows + t * row_ + h * dim_, keys.data(), time, dim_, t + 1, scale(), weights.data());
           denominator[(b * shape_.heads + h) * time + t] =
               attend(weights.data(), t + 1, values, row_, out + (b * time + t) * shape_.out_width(), h);
         }
@@ -85,8 +83,8 @@ class softmax_kernel final : public attention_kernel {
                 float const* out, float const* denominator, float const* grad_out, float* grad_qkv) const override {
     std::fill_n(grad_qkv, shape.rows() * row_, 0.0F);
     auto const time = static_cast<std::size_t>(shape.time);
-    head_scratch scratch{buffer(time * kDim), buffer(time * static_cast<std::size_t>(shape_.value_dim)), buffer(time),
-                         buffer(time)};
+    head_scratch scratch{buffer(time * static_cast<std::size_t>(dim_)),
+                         buffer(time * static_cast<std::size_t>(shape_.value_dim)), buffer(time), buffer(time)};
     for (int b = 0; b < shape.batch; ++b) {
       for (int h = 0; h < shape_.heads; ++h) {
         int const first = b * shape.time;
@@ -112,7 +110,7 @@ class softmax_kernel final : public attention_kernel {
         for (int j = 0; j < count; ++j) {
           weights[static_cast<std::size_t>(j)] =
               scale() *
-              (const_row_view(row + h * kDim, kDim) * const_row_view(cache.data() + j * cached + h * kDim, kDim)).sum();
+              (const_row_view(row + h * dim_, dim_) * const_row_view(cache.data() + j * cached + h * dim_, dim_)).sum();
         }
         attend(weights.data(), count, cache.data() + (value_ - key_) + h * shape_.value_dim, cached,
                out + b * shape_.out_width(), h);
@@ -125,7 +123,7 @@ class softmax_kernel final : public attention_kernel {
     buffer keys, values, weights, grad_weights;
   };
 
-  static float scale() { return 1 / std::sqrt(static_cast<float>(kDim)); }
+  float scale() const { return 1 / std::sqrt(static_cast<float>(dim_)); }
 
   /// Scores -> weights -> this head's part of the result; returns the logarithm of the weights' sum.
   float attend(float* scores, int count, float const* values, int stride, float* out, int head) const {
@@ -146,32 +144,33 @@ class softmax_kernel final : public attention_kernel {
                      float const* grad_out, float* grad_qkv, head_scratch& scratch) const {
     int const dim = shape_.value_dim;
     int const value = value_ + head * dim;
-    int const query = head * kDim;
-    int const key = key_ + head * kDim;
-    transpose(qkv + key, time, row_, kDim, scratch.keys.data());
+    int const query = head * dim_;
+    int const key = key_ + head * dim_;
+    transpose(qkv + key, time, row_, dim_, scratch.keys.data());
     transpose(qkv + value, time, row_, dim, scratch.values.data());
     for (int t = 0; t < time; ++t) {
       float const* const q = qkv + t * row_ + query;
       float const* const grad = grad_out + t * shape_.out_width() + head * dim;
       row_view weights(scratch.weights.data(), t + 1);
       row_view grad_weights(scratch.grad_weights.data(), t + 1);
-      dot_with_rows(q, scratch.keys.data(), time, kDim, t + 1, scale(), weights.data());
+      dot_with_rows(q, scratch.keys.data(), time, dim_, t + 1, scale(), weights.data());
       weights = (weights - log_sums[t]).exp();
       dot_with_rows(grad, scratch.values.data(), time, dim, t + 1, 1, grad_weights.data());
       float const mean =
           (const_row_view(grad, dim) * const_row_view(out + t * shape_.out_width() + head * dim, dim)).sum();
       grad_weights = weights * (grad_weights - mean) * scale();  // now of the products <q, k>
-      row_view grad_q(grad_qkv + t * row_ + query, kDim);
+      row_view grad_q(grad_qkv + t * row_ + query, dim_);
       for (int j = 0; j <= t; ++j) {
         float* const grad_row = grad_qkv + j * row_;
-        row_view(grad_row + key, kDim) += grad_weights[j] * const_row_view(q, kDim);
+        row_view(grad_row + key, dim_) += grad_weights[j] * const_row_view(q, dim_);
         row_view(grad_row + value, dim) += weights[j] * const_row_view(grad, dim);
-        grad_q += grad_weights[j] * const_row_view(qkv + j * row_ + key, kDim);
+        grad_q += grad_weights[j] * const_row_view(qkv + j * row_ + key, dim_);
       }
     }
   }
 
   attention_shape shape_;
+  int dim_;                // of queries and keys
   int row_, key_, value_;  // floats of a fused row; where its keys and values begin
 };
 

@@ -84,6 +84,7 @@ bool check_gradients(std::string const& mixer, check_targets targets) {
              .value_dim = 5,
              .taps = 3,
              .eps = kEps,
+             .softmax_key_dim = 11,
              .seed = 7});
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0, 1);

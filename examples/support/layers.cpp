@@ -14,6 +14,8 @@ using const_row_view = Eigen::Map<Eigen::ArrayXf const>;
 
 std::size_t product(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
+float by_width(int in_width) { return 1 / std::sqrt(3 * static_cast<float>(in_width)); }
+
 void add_to_rows(float const* row, int rows, int width, float* y) {
   for (int r = 0; r < rows; ++r) {
     row_view(y + product(r, width), width) += const_row_view(row, width);
@@ -25,7 +27,8 @@ void add_to_rows(float const* row, int rows, int width, float* y) {
 linear::linear(parameter_set& parameters, int in_width, int out_width, float deviation, bool with_bias)
     : in(in_width),
       out(out_width),
-      weight(parameters.add_normal(product(in_width, out_width), deviation)),
+      weight(
+          parameters.add_normal(product(in_width, out_width), deviation == kByWidth ? by_width(in_width) : deviation)),
       bias(parameters.add_constant(with_bias ? static_cast<std::size_t>(out_width) : 0, 0)) {}
 
 void linear::forward(std::span<float const> values, float const* x, int rows, float* y) const {

@@ -10,7 +10,11 @@
 
 namespace example {
 
-/// y = x W + b; W is (in, out), the bias is optional.
+/// As a deviation of start values: N(0, 1 / (3 in_width)), the variance of PyTorch's layers. What a layer writes is
+/// then as large at any width.
+inline constexpr float kByWidth = 0;
+
+/// y = x W + b; W is (in, out) and starts at N(0, deviation), the bias is optional.
 struct linear {
   linear(parameter_set& parameters, int in_width, int out_width, float deviation, bool with_bias);
 

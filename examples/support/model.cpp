@@ -13,7 +13,8 @@
 namespace example {
 namespace {
 
-constexpr float kDeviation = 0.02F;
+constexpr float kDeviation = 0.02F;  // of embeddings
+constexpr std::string_view kSoftmax = "softmax";
 constexpr std::string_view kSelective = "mamba";
 constexpr std::string_view kTimeMixing = "rwkv";
 
@@ -54,18 +55,22 @@ model::model(model_settings settings)
 
 std::unique_ptr<mixer> model::make_mixer(char kind) {
   int const width = settings_.width;
+  float const deviation = settings_.deviation;
   if (kind == 'c') {
-    return std::make_unique<convolution_mixer>(parameters_, width, settings_.taps, kDeviation);
+    return std::make_unique<convolution_mixer>(parameters_, width, settings_.taps, deviation);
   }
   if (settings_.kernel == kSelective) {
-    return std::make_unique<selective_mixer>(parameters_, width, kDeviation);
+    return std::make_unique<selective_mixer>(parameters_, width, deviation);
   }
   if (settings_.kernel == kTimeMixing) {
-    return std::make_unique<time_mixer>(parameters_, width, kDeviation);
+    return std::make_unique<time_mixer>(parameters_, width, deviation);
   }
-  attention_shape const shape{settings_.heads, settings_.value_dim, settings_.eps};
+  attention_shape shape{settings_.heads, settings_.value_dim, settings_.eps};
+  if (settings_.kernel == kSoftmax) {
+    shape.key_dim = settings_.softmax_key_dim;
+  }
   return std::make_unique<attention_mixer>(parameters_, settings_.make_kernel(settings_.kernel, shape), width, shape,
-                                           kDeviation);
+                                           deviation);
 }
 
 void model::prepare(sequence_shape shape, workspace& work) const {

@@ -27,7 +27,10 @@ struct model_settings {
   int heads = 4;
   int value_dim = 32;
   int taps = 3;
-  double eps = 1e-6;  // of the attention's normalizer
+  double eps = 1e-6;        // of the attention's normalizer
+  float deviation = 0.02F;  // of the start values of the mixers' matrices; or kByWidth
+  /// Of softmax attention's queries and keys; linattn's maps are instantiated for attention_shape::head_dim alone.
+  int softmax_key_dim = attention_shape::head_dim;
   unsigned seed = 1;
   /// Another maker, and the attentions run on another device.
   std::unique_ptr<attention_kernel> (*make_kernel)(std::string_view, attention_shape) = make_attention_kernel;

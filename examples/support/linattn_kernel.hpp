@@ -34,10 +34,11 @@ struct on_cpu {
   static linattn::cpu_executor executor() { return {.threads = 1}; }
 };
 
-template <class Map, learns Learns, class Normalizer = linattn::sum_normalizer, class Device = on_cpu>
+template <class Map, learns Learns, class Normalizer = linattn::sum_normalizer, class Device = on_cpu,
+          class Strategy = linattn::chunkwise<>>
 class linattn_kernel final : public attention_kernel {
  public:
-  using layer_type = linattn::attention<Map, linattn::chunkwise<>, Normalizer>;
+  using layer_type = linattn::attention<Map, Strategy, Normalizer>;
 
   explicit linattn_kernel(attention_shape shape) : shape_(shape) {}
 
@@ -185,5 +186,9 @@ class linattn_kernel final : public attention_kernel {
 
   attention_shape shape_;
 };
+
+/// On the CPU, where linattn chooses the form by the sequence's length.
+template <class Map, learns Learns, class Normalizer = linattn::sum_normalizer>
+using cpu_kernel = linattn_kernel<Map, Learns, Normalizer, on_cpu, linattn::automatic>;
 
 }  // namespace example

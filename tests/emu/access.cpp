@@ -47,8 +47,6 @@ bool is_parameter(char const* p, std::size_t bytes) {
   return p >= begin && p + bytes <= begin + active->call.params_bytes;
 }
 
-bool on_own_stack(char const* p) { return static_cast<std::size_t>(p - current->stack) < active->chosen.stack_bytes; }
-
 }  // namespace
 
 void observe_host_code() { instrumented_code_ran = true; }

@@ -22,6 +22,7 @@ constexpr std::size_t start_alignment = 256;
 struct free_memory {
   void operator()(void* p) const noexcept { std::free(p); }
 };
+using cell = cell_history<2>;
 using history = byte_history<2>;
 
 struct buffer {
@@ -31,7 +32,7 @@ struct buffer {
   std::size_t bytes;
   bool readonly = false;
   std::vector<std::uint8_t> initialised;
-  std::unique_ptr<history, free_memory> bytes_history;  // from calloc: only what is accessed takes memory
+  std::unique_ptr<cell, free_memory> cells;  // from calloc: only what is accessed takes memory
 };
 
 char* arena = nullptr;
@@ -62,10 +63,10 @@ buffer& check_bounds(void const* p, std::size_t bytes, char const* how, void con
   return *found;
 }
 
-history& history_at(buffer const& b, std::size_t offset) {
-  history& byte = b.bytes_history.get()[offset];
-  byte.begin(active->launch_number);
-  return byte;
+/// f(history, offset), for all histories of these bytes.
+template <bool SameAfter, class F>
+void for_each(buffer const& b, std::size_t offset, std::size_t bytes, F&& f) {
+  for_each_history<SameAfter>(b.cells.get(), offset, bytes, active->launch_number, f);
 }
 
 }  // namespace
@@ -98,14 +99,16 @@ void read_global(void const* p, std::size_t bytes, void const* pc) {
   }
   observer const me = observe(pc);
   auto const first = static_cast<std::size_t>(static_cast<char const*>(p) - b.begin);
-  for (std::size_t at = first; at < first + bytes; ++at) {
-    if (b.initialised[at] == 0) {
-      fail(fault::global_uninitialised, pc, format("reads byte %zu of a buffer, which nobody wrote", at));
-    }
-    if (access_record const* const other = history_at(b, at).read(me)) {
+  std::uint8_t const* const initialised = b.initialised.data() + first;
+  if (auto const* const hole = static_cast<std::uint8_t const*>(std::memchr(initialised, 0, bytes))) {
+    auto const at = first + static_cast<std::size_t>(hole - initialised);
+    fail(fault::global_uninitialised, pc, format("reads byte %zu of a buffer, which nobody wrote", at));
+  }
+  for_each<false>(b, first, bytes, [&](history& byte, std::size_t at) {
+    if (access_record const* const other = byte.read(me)) {
       fail(fault::global_race, pc, format("reads byte %zu of a buffer, racing with the write ", at) + describe(*other));
     }
-  }
+  });
 }
 
 void read_global_unwritten(void const* p, std::size_t bytes, void const* pc) {
@@ -115,13 +118,12 @@ void read_global_unwritten(void const* p, std::size_t bytes, void const* pc) {
   }
   buffer const& b = *find(p);
   auto const first = static_cast<std::size_t>(static_cast<char const*>(p) - b.begin);
-  for (std::size_t at = first; at < first + bytes; ++at) {
-    history const& byte = history_at(b, at);
+  for_each<false>(b, first, bytes, [&](history const& byte, std::size_t at) {
     if (byte.write.block != 0) {
       fail(fault::global_race, pc,
            format("load_readonly of byte %zu of a buffer, which this launch writes: ", at) + describe(byte.write));
     }
-  }
+  });
 }
 
 void write_global(void* p, std::size_t bytes, void const* pc) {
@@ -136,15 +138,14 @@ void write_global(void* p, std::size_t bytes, void const* pc) {
   }
   observer const me = observe(pc);
   auto const first = static_cast<std::size_t>(static_cast<char*>(p) - b.begin);
-  for (std::size_t at = first; at < first + bytes; ++at) {
-    history& byte = history_at(b, at);
+  for_each<true>(b, first, bytes, [&](history& byte, std::size_t at) {
     if (access_record const* const other = byte.overwrite(me)) {
       char const* const what = other == &byte.write ? "write " : "read ";
       fail(fault::global_race, pc,
            format("writes byte %zu of a buffer, racing with the %s", at, what) + describe(*other));
     }
-    b.initialised[at] = 1;
-  }
+  });
+  std::memset(b.initialised.data() + first, 1, bytes);
 }
 
 }  // namespace detail
@@ -171,8 +172,8 @@ void* allocate(std::size_t bytes) {
   made->begin = made->map + page_bytes + inner - body;
   made->bytes = bytes;
   made->initialised.assign(bytes, 0);
-  made->bytes_history.reset(static_cast<history*>(std::calloc(wanted, sizeof(history))));
-  if (made->bytes_history == nullptr || mprotect(made->map + page_bytes, inner, PROT_READ | PROT_WRITE) != 0) {
+  made->cells.reset(static_cast<cell*>(std::calloc((wanted + cell::bytes - 1) / cell::bytes, sizeof(cell))));
+  if (made->cells == nullptr || mprotect(made->map + page_bytes, inner, PROT_READ | PROT_WRITE) != 0) {
     throw std::bad_alloc();
   }
   std::memset(made->map + page_bytes, 0xff, inner);

@@ -67,8 +67,6 @@ void launch(extent3 grid, kernel_call const& call) {
   m.threads_per_block = static_cast<unsigned>(call.threads);
   m.launch_number = ++launches;
   m.random_state = 0x9e3779b97f4a7c15ULL * (std::uint64_t{m.chosen.seed} + 1);
-  m.program_counters.assign(1, nullptr);
-  m.counter_index.clear();
   m.failed = fault::none;
   ++current_stats().launches;
   active = &m;

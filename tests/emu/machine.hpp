@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 namespace linattn::inline LINATTN_ABI::emu::detail {
@@ -74,10 +73,7 @@ struct machine {
 
   char* shared_map = nullptr;
   char* shared = nullptr;
-  std::vector<byte_history<4>> shared_history;
-
-  std::vector<void const*> program_counters{nullptr};
-  std::unordered_map<void const*, std::uint32_t> counter_index;
+  std::vector<cell_history<4>> shared_history;
 
   fault failed = fault::none;
   std::string message;
@@ -103,15 +99,21 @@ class executor_scope {
 inline std::uint32_t* clocks_of(unsigned thread) {
   return active->clocks.data() + std::size_t{thread} * active->threads_per_block;
 }
-observer observe(void const* pc);
+inline observer observe(void const* pc) {
+  std::uint32_t const* const clocks = clocks_of(current->id);
+  return {{active->block_number, clocks[current->id], access_record::code_of(current->id, pc)}, clocks};
+}
+inline bool on_own_stack(void const* p) {
+  return static_cast<std::size_t>(static_cast<char const*>(p) - current->stack) < active->chosen.stack_bytes;
+}
 
 // --- report.cpp
 // -------------------------------------------------------------------------------------------------------
-[[gnu::format(printf, 1, 2)]] std::string format(char const* text, ...);
+[[gnu::format(printf, 1, 2), gnu::cold]] std::string format(char const* text, ...);
 std::string source_line(void const* pc);
 std::string source_line(access_record const& record);
 std::string describe(access_record const& record);
-[[noreturn]] void fail(fault kind, void const* pc, std::string const& text);
+[[noreturn, gnu::cold]] void fail(fault kind, void const* pc, std::string const& text);
 
 // --- scheduler.cpp
 // ----------------------------------------------------------------------------------------------------

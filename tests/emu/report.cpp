@@ -8,6 +8,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <memory>
+#include <unordered_map>
 
 namespace linattn::inline LINATTN_ABI::emu {
 
@@ -104,10 +105,10 @@ std::string source_line(void const* pc) {
   return entry->second;
 }
 
-std::string source_line(access_record const& record) { return source_line(active->program_counters[record.pc]); }
+std::string source_line(access_record const& record) { return source_line(record.pc()); }
 
 std::string describe(access_record const& record) {
-  return format("of block %u thread %u at ", record.block - 1, record.thread) + source_line(record);
+  return format("of block %u thread %u at ", record.block - 1, record.thread()) + source_line(record);
 }
 
 void fail(fault kind, void const* pc, std::string const& text) {

@@ -25,8 +25,9 @@ void map_shared_memory(std::size_t bytes) {
   // What the instrumentation does not see still faults on the page after the last.
   mprotect(m.shared, shared_capacity, PROT_NONE);
   mprotect(m.shared, (bytes + page_bytes - 1) / page_bytes * page_bytes, PROT_READ | PROT_WRITE);
-  if (m.shared_history.size() < bytes) {
-    m.shared_history.resize(bytes);
+  std::size_t const cells = (bytes + cell_history<4>::bytes - 1) / cell_history<4>::bytes;
+  if (m.shared_history.size() < cells) {
+    m.shared_history.resize(cells);
   }
 }
 
@@ -50,14 +51,15 @@ void check_bounds(std::int64_t offset, std::size_t bytes, char const* how, void 
   }
 }
 
-byte_history<4>& history_at(std::size_t offset) {
-  auto& byte = active->shared_history[offset];
-  byte.begin(active->block_serial);
-  return byte;
+/// f(history, offset), for all histories of these bytes.
+template <bool SameAfter, class F>
+void for_each(std::int64_t offset, std::size_t bytes, F&& f) {
+  for_each_history<SameAfter>(active->shared_history.data(), static_cast<std::size_t>(offset), bytes,
+                              active->block_serial, f);
 }
 
 void check_not_pending(byte_history<4> const& byte, std::size_t at, char const* how, void const* pc) {
-  if (byte.pending != 0) {
+  if (byte.pending) {
     fail(fault::copy_pending, pc,
          format("%s shared byte %zu, into which a copy is under way: ", how, at) + describe(byte.write) +
              "; nobody waited for it");
@@ -73,8 +75,7 @@ void read_shared(std::int64_t offset, std::size_t bytes, void const* pc) {
     return;
   }
   observer const me = observe(pc);
-  for (std::size_t at = static_cast<std::size_t>(offset), end = at + bytes; at < end; ++at) {
-    auto& byte = history_at(at);
+  for_each<false>(offset, bytes, [&](byte_history<4>& byte, std::size_t at) {
     check_not_pending(byte, at, "reads", pc);
     if (byte.write.block == 0) {
       fail(fault::shared_uninitialised, pc, format("reads shared byte %zu, which this block never wrote", at));
@@ -82,7 +83,7 @@ void read_shared(std::int64_t offset, std::size_t bytes, void const* pc) {
     if (access_record const* const other = byte.read(me)) {
       fail(fault::shared_race, pc, format("reads shared byte %zu, racing with the write ", at) + describe(*other));
     }
-  }
+  });
 }
 
 void write_shared(std::int64_t offset, std::size_t bytes, void const* pc, store_kind kind) {
@@ -92,15 +93,14 @@ void write_shared(std::int64_t offset, std::size_t bytes, void const* pc, store_
     return;
   }
   observer const me = observe(pc);
-  for (std::size_t at = static_cast<std::size_t>(offset), end = at + bytes; at < end; ++at) {
-    auto& byte = history_at(at);
+  for_each<true>(offset, bytes, [&](byte_history<4>& byte, std::size_t at) {
     check_not_pending(byte, at, "writes", pc);
     if (access_record const* const other = byte.overwrite(me)) {
       char const* const what = other == &byte.write ? "write " : "read ";
       fail(fault::shared_race, pc, format("writes shared byte %zu, racing with the %s", at, what) + describe(*other));
     }
-    byte.pending = kind == store_kind::asynchronous ? 1 : 0;
-  }
+    byte.pending = kind == store_kind::asynchronous;
+  });
 }
 
 /// The copy's bytes are there: for this thread now, for others after a barrier.
@@ -109,11 +109,10 @@ void land_copy(std::uint32_t dst, std::size_t bytes, void const* pc) {
     return;
   }
   observer const me = observe(pc);
-  for (std::size_t at = dst, end = at + bytes; at < end; ++at) {
-    auto& byte = history_at(at);
-    byte.pending = 0;
+  for_each<false>(static_cast<std::int64_t>(dst), bytes, [&](byte_history<4>& byte, std::size_t /*at*/) {
+    byte.pending = false;
     byte.write = me.self;
-  }
+  });
 }
 
 }  // namespace detail

@@ -13,6 +13,9 @@ void observe_access(void const* p, std::size_t bytes, bool write, std::size_t al
     observe_host_code();
     return;
   }
+  if (on_own_stack(p)) {
+    return;
+  }
   executor_scope const scope;
   check_access(p, bytes, write, alignment, pc);
 }

@@ -227,9 +227,10 @@ class Report:
 
 
 def processor():
-    """The processor's name on this machine."""
+    """The processor of this machine: a virtual machine's name may say little, so its family and model too."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return "an unknown processor"
+            facts = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
+        return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
+    except (OSError, KeyError):
+        return "An unknown processor"

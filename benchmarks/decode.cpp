@@ -47,7 +47,7 @@ void time_step(benchmark::State& state, std::string const& name, shape const& s,
   if (!is_right(state, name, accepted_error<typename Attention::element_type>, [=] { return error; })) {
     return;
   }
-  double const peak = measure_fma_peak(threads);
+  double const peak = ceiling_of(name, threads);
   for (auto _ : state) {
     linattn::step(exec, attention, states.view(), args);
     benchmark::ClobberMemory();
@@ -69,7 +69,7 @@ void add(std::string const& family, std::string const& map, std::int64_t batch, 
   bool const in_memory = batch > 1;
   shape const s{batch, 8, prefill + 1, 64};
   add_case(case_name<Attention>(family + (in_memory ? "/in:memory" : "/in:cache"), map, s, threads),
-           family == "decode_threads", [=](benchmark::State& state, std::string const& name) {
+           [=](benchmark::State& state, std::string const& name) {
              time_step<Attention>(state, name, s, threads, in_memory);
            });
 }

@@ -32,7 +32,7 @@ void time_forward(benchmark::State& state, std::string const& name, shape const&
   if (!is_right(state, name, accepted_error<typename Attention::element_type>, [&] { return p.forward_error(exec); })) {
     return;
   }
-  double const peak = measure_fma_peak(threads);
+  double const peak = ceiling_of(name, threads);
   for (auto _ : state) {
     linattn::forward(exec, attention, args);
     benchmark::ClobberMemory();
@@ -44,7 +44,7 @@ void time_forward(benchmark::State& state, std::string const& name, shape const&
 template <class Attention>
 void add(std::string const& family, std::string const& map, shape const& s, int threads = 1,
          Attention const& attention = {}) {
-  add_case(case_name<Attention>(family, map, s, threads), family == "threads",
+  add_case(case_name<Attention>(family, map, s, threads),
            [=](benchmark::State& state, std::string const& name) { time_forward(state, name, s, threads, attention); });
 }
 

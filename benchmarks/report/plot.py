@@ -50,11 +50,11 @@ class Axis:
         return self.begin + part * (self.end - self.begin)
 
 
-def lines(title, x_title, y_title, series, y_logarithmic=True, width=760, height=420):
+def lines(title, x_title, y_title, series, y_logarithmic=True, width=760, height=420, key_width=190):
     """series: [(label, colour index, dash or "dots", [(x, y)])]; x is logarithmic with base 2."""
     if not any(points for _, _, _, points in series):
         raise SystemExit(f"report.py: nothing was measured for the plot \"{title}\"")
-    left, right, top, bottom = 62, width - 190, 34, height - 44
+    left, right, top, bottom = 62, width - key_width, 34, height - 44
     xs = sorted({x for _, _, _, points in series for x, _ in points})
     ys = [y for _, _, _, points in series for _, y in points]
     x_axis = Axis(xs[0], max(xs[-1], xs[0] * 2), left, right, True)
@@ -87,7 +87,7 @@ def lines(title, x_title, y_title, series, y_logarithmic=True, width=760, height
 
 def bars(title, rows, marks=(), width=760):
     """rows: [(label, colour index, share)], shares of 1; marks: [(share, words)], dashed lines."""
-    left, right, top, step = 250, width - 60, 50, 22
+    left, right, top, step = 280, width - 60, 50, 22
     bottom = top + step * len(rows)
     axis = Axis(0, 1, left, right, False)
     body = [text(left, 18, title, extra='font-weight="bold"')]

@@ -46,7 +46,7 @@ def threads(found):
         series.append((label, colour, "none", points))
     series.append(("as many times as threads", None, "2 3", [(n, float(n)) for n in counts]))
     return plot.lines("Forward on several threads, beside one", "threads", "times as fast", series,
-                      y_logarithmic=False, width=860)
+                      y_logarithmic=False, key_width=320)
 
 
 def main():

@@ -9,6 +9,7 @@
 #include <time.h>  // clock_gettime
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <numeric>
 #include <thread>
@@ -24,9 +25,10 @@ inline double thread_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-/// Flop a second of one thread: independent chains of fused multiply-adds, the best of several short runs (3 ms in
-/// all).
-inline double measure_fma_peak() {
+namespace detail {
+
+/// Runs independent chains of fused multiply-adds for a fraction of a millisecond; returns how many flop that was.
+inline double fma_run() {
   using vector = linattn::detail::simd<float>;
   constexpr int chains = 12;
   constexpr int rounds = 200'000;
@@ -37,23 +39,17 @@ inline double measure_fma_peak() {
   }
   vector const factor(0.999F);
   vector const term(0.001F);
-  double best = 0;
-  for (int run = 0; run < 10; ++run) {
-    double const begin = thread_seconds();
-    for (int round = 0; round < rounds; ++round) {
-      LINATTN_UNROLL
-      for (int i = 0; i < chains; ++i) {
-        auto next = multiply_add(x[i], factor, term).v;
+  for (int round = 0; round < rounds; ++round) {
+    LINATTN_UNROLL
+    for (int i = 0; i < chains; ++i) {
+      auto next = multiply_add(x[i], factor, term).v;
 #if defined(__AVX512F__)
-        asm volatile("" : "+v"(next));  // keeps the chain in a register, and the loop alive
+      asm volatile("" : "+v"(next));  // keeps the chain in a register, and the loop alive
 #elif defined(__SSE2__)
-        asm volatile("" : "+x"(next));
+      asm volatile("" : "+x"(next));
 #endif
-        x[i] = vector::from(next);
-      }
+      x[i] = vector::from(next);
     }
-    double const seconds = thread_seconds() - begin;
-    best = std::max(best, 2.0 * vector::width * chains * rounds / seconds);
   }
   vector sum(0.0F);
   LINATTN_UNROLL
@@ -62,20 +58,40 @@ inline double measure_fma_peak() {
   }
   float volatile sink = sum_of_lanes(sum);
   static_cast<void>(sink);
+  return 2.0 * vector::width * chains * rounds;
+}
+
+}  // namespace detail
+
+/// Flop a second of one thread: fused multiply-adds on registers, the best of several short runs.
+inline double measure_fma_peak() {
+  double best = 0;
+  for (int run = 0; run < 10; ++run) {
+    double const begin = thread_seconds();
+    double const flop = detail::fma_run();
+    best = std::max(best, flop / (thread_seconds() - begin));
+  }
   return best;
 }
 
-/// The same on several threads at once, summed: threads that share a core share its multipliers.
-inline double measure_fma_peak(int threads) {
-  std::vector<double> peaks(static_cast<std::size_t>(threads));
+/// The same of so many threads at once by the wall clock, over a tenth of a second: what the machine gives them now.
+/// Less than their number where they share a core's multipliers, or a core with other programs.
+inline double measure_fma_throughput(int threads) {
+  constexpr double least_seconds = 0.1;
+  std::vector<double> flop(static_cast<std::size_t>(threads));
+  auto const begin = std::chrono::steady_clock::now();
+  auto const seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); };
   {
-    std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < peaks.size(); ++i) {
-      others.emplace_back([&peaks, i] { peaks[i] = measure_fma_peak(); });
+    std::vector<std::jthread> workers;
+    for (double& done : flop) {
+      workers.emplace_back([&done, &seconds] {
+        while (seconds() < least_seconds) {
+          done += detail::fma_run();
+        }
+      });
     }
-    peaks[0] = measure_fma_peak();
   }
-  return std::accumulate(peaks.begin(), peaks.end(), 0.0);
+  return std::accumulate(flop.begin(), flop.end(), 0.0) / seconds();
 }
 
 /// Bytes a second of one thread through memory, as a decoding step uses it: 256 MiB are read, changed and written back

@@ -147,12 +147,20 @@ inline std::vector<int> thread_counts() {
   return counts;
 }
 
-/// Registers a case: run(state, name). Several threads are timed by the wall clock, one by its own.
+/// Families of several threads, and their one-thread cases, are timed by the wall clock; the others by the thread's
+/// own.
+inline bool by_wall_clock(std::string const& name) { return name.find("threads/") != std::string::npos; }
+
+inline double ceiling_of(std::string const& name, int threads) {
+  return by_wall_clock(name) ? measure_fma_throughput(threads) : measure_fma_peak();
+}
+
+/// Registers a case: run(state, name).
 template <class Run>
-void add_case(std::string const& name, bool wall_clock, Run&& run) {
+void add_case(std::string const& name, Run&& run) {
   auto* const added = benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { run(state, name); });
   added->Unit(benchmark::kMicrosecond);
-  if (wall_clock) {
+  if (by_wall_clock(name)) {
     added->UseRealTime();
   }
 }

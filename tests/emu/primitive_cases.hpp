@@ -323,6 +323,18 @@ inline finding check_reductions() {
   return differs(out.download(), expected);
 }
 
+inline finding check_anew() {
+  device_buffer<double> out(7 * 32);
+  launch<anew_kernel>({}, {{0.1, -70000, {-3, 4}}, {{5, 6, 250}}, out.data()});
+  std::vector<double> expected;
+  for (double const number : {0.1, -70000.0, -3.0, 4.0, 5.0, 6.0, 250.0}) {
+    for (int lane = 0; lane < 32; ++lane) {
+      expected.push_back(number * lane);
+    }
+  }
+  return differs(out.download(), expected);
+}
+
 inline finding check_set_zero() {
   device_buffer<int> out(std::vector<int>(100, 7));
   require(simt::set_zero(out.data(), out.bytes(), nullptr));
@@ -362,6 +374,7 @@ inline std::vector<primitive_case> primitive_cases() {
       {"packing, converting, dividing", check_numbers},
       {"barriers, 60 KiB of shared memory", check_barriers},
       {"reductions and scans, shared addresses", check_reductions},
+      {"a value anew", check_anew},
       {"set_zero", check_set_zero},
   };
 }

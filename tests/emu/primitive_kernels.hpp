@@ -322,6 +322,43 @@ struct reduce_kernel {
   }
 };
 
+/// A struct of whole words, one that is none, and an empty one.
+struct anew_kernel {
+  static constexpr int kThreads = 32, kMinBlocks = 1;
+  struct words {
+    double wide;
+    int narrow;
+    short pair[2];
+  };
+  struct odd {
+    std::uint8_t bytes[3];
+  };
+  struct empty {};
+  struct Params {
+    words in;
+    odd rest;
+    double* out;  // (7, 32)
+  };
+  using Shared = no_shared;
+
+  static LINATTN_DEVICE void run(Params const& p, Shared&) {
+    int const lane = simt::lane();
+    static_cast<void>(simt::anew(empty{}, p.out));
+    for (int i = 0; i < 7; ++i) {
+      words const same = simt::anew(p.in, p.out + i);
+      odd const rest = simt::anew(p.rest, p.out + i);
+      double const numbers[7] = {same.wide,
+                                 static_cast<double>(same.narrow),
+                                 static_cast<double>(same.pair[0]),
+                                 static_cast<double>(same.pair[1]),
+                                 static_cast<double>(rest.bytes[0]),
+                                 static_cast<double>(rest.bytes[1]),
+                                 static_cast<double>(rest.bytes[2])};
+      p.out[32 * i + lane] = numbers[i] * lane;
+    }
+  }
+};
+
 }  // namespace linattn_test
 
 #endif

@@ -40,9 +40,7 @@ struct forward_form {
   std::int64_t piece_tokens = 0;
 };
 
-/// Rows longer than this are prepared once, in memory: a thread could not hold them in registers.
-inline constexpr int longest_row_in_registers = 32;
-
+/// Prepared once, in memory, for all kernels that follow.
 template <class Map>
 inline constexpr bool prepares_before = Map::all_heads || Map::head_dim > longest_row_in_registers;
 

@@ -11,19 +11,30 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
-/// A thread prepares a row, or all rows of a token.
+/// Longer rows would fill a thread's registers.
+inline constexpr int longest_row_in_registers = 32;
+
+/// A thread prepares a row, long ones in shared memory; or all rows of a token, in the workspace.
 template <class Map, class Element, class Operand>
 struct prepare_kernel {
   using real = typename Operand::real;
   using operand_element = typename Operand::element;
   static constexpr char const* name = "launching prepare_kernel";
-  static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = 1;
   static constexpr int dim = Map::head_dim;
   static constexpr int padded_dim = round_up_to(dim, 16);
+  static constexpr bool in_shared = dim > longest_row_in_registers && !Map::all_heads;
+  struct shared_row {
+    real x[std::size_t{dim}];
+    real gap;  // rows of even length begin in distinct banks
+  };
+  /// As many as have room three times in a multiprocessor.
+  static constexpr int kThreads =
+      !in_shared || sizeof(shared_row) <= 528 ? 128 : (sizeof(shared_row) <= 1056 ? 64 : 32);
+  static constexpr int kMinBlocks = 1;
 
   struct Params {
     Map map;
@@ -36,14 +47,18 @@ struct prepare_kernel {
     real* scratch;        // all heads: (batch, time, head, dim), contiguous
     std::int64_t first_item;
   };
-  struct Shared {};
+  struct shared_rows {
+    shared_row rows[std::size_t{kThreads}];
+  };
+  struct nothing {};
+  using Shared = std::conditional_t<in_shared, shared_rows, nothing>;
 
   static std::int64_t items(Params const& p) {
     std::int64_t const rows = p.batch * p.time * (Map::all_heads ? 1 : p.heads);
     return (rows + kThreads - 1) / kThreads;
   }
 
-  static LINATTN_DEVICE void run(Params const& p, Shared&) {
+  static LINATTN_DEVICE void run(Params const& p, Shared& s) {
     std::int64_t const block = p.first_item + static_cast<std::int64_t>(simt::block_idx().x);
     std::int64_t const number = block * kThreads + static_cast<std::int64_t>(simt::thread_idx().x);
     if (number >= p.batch * p.time * (Map::all_heads ? 1 : p.heads)) {
@@ -52,16 +67,24 @@ struct prepare_kernel {
     if constexpr (Map::all_heads) {
       prepare_token(p, number / p.time, number % p.time);
     } else {
-      std::int64_t const batch = number / p.time / p.heads;
-      int const head = static_cast<int>(number / p.time % p.heads);
-      real x[std::size_t{dim}];
-      read_row(x, p.from.row(batch, head, number % p.time), p.from.vectors);
-      p.map.prepare(x, p.side, head);
-      write_prepared(p.to + number * padded_dim, x);
+      if constexpr (in_shared) {
+        prepare_row(p, s.rows[simt::thread_idx().x].x, number);
+      } else {
+        real x[std::size_t{dim}];
+        prepare_row(p, x, number);
+      }
     }
   }
 
  private:
+  static LINATTN_DEVICE void prepare_row(Params const& p, real (&x)[std::size_t{dim}], std::int64_t number) {
+    std::int64_t const batch = number / p.time / p.heads;
+    int const head = static_cast<int>(number / p.time % p.heads);
+    read_row(x, p.from.row(batch, head, number % p.time), p.from.vectors);
+    p.map.prepare(x, p.side, head);
+    write_prepared(p.to + number * padded_dim, x);
+  }
+
   static LINATTN_DEVICE void prepare_token(Params const& p, std::int64_t batch, std::int64_t time) {
     real* const rows = p.scratch + (batch * p.time + time) * p.heads * dim;
     LINATTN_SIMT_NO_UNROLL

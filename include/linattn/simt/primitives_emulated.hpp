@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #if defined(LINATTN_SIMT_EMULATED)
 
@@ -162,6 +163,15 @@ LINATTN_ALWAYS_INLINE std::uint32_t to_tf32(float value) {
   return finite ? (bits + 0x1000U) & ~0x1fffU : bits;
 }
 LINATTN_ALWAYS_INLINE float fast_divide(float a, float b) { return a / b; }
+
+// --- registers
+// --------------------------------------------------------------------------------------------------------
+template <class T>
+LINATTN_ALWAYS_INLINE T const& anew(T const& x, void const* /*at*/) {
+  static_assert(std::is_trivially_copyable_v<T>,
+                "linattn::simt::anew: got a type that is no bytes; trivially copyable; pass its parts");
+  return x;
+}
 
 }  // namespace linattn::inline LINATTN_ABI::simt::inline LINATTN_SIMT_NS
 

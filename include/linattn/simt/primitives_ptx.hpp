@@ -42,6 +42,11 @@ struct raw_word<16> {
   };
 };
 
+template <class T>
+struct words_of {
+  std::uint32_t w[sizeof(T) / 4];
+};
+
 LINATTN_DEVICE std::uint16_t load_nc(std::uint16_t const* p) { return __ldg(p); }
 LINATTN_DEVICE std::uint32_t load_nc(std::uint32_t const* p) { return __ldg(p); }
 LINATTN_DEVICE unsigned long long load_nc(unsigned long long const* p) { return __ldg(p); }
@@ -258,6 +263,27 @@ LINATTN_DEVICE std::uint32_t to_tf32(float value) {
 }
 /// Within 2 ulp for divisors of magnitude 2^-126 to 2^126.
 LINATTN_DEVICE float fast_divide(float a, float b) { return __fdividef(a, b); }
+
+// --- registers
+// --------------------------------------------------------------------------------------------------------
+/// `x`, of which the compiler does not know that it stays the same when `at` changes: what a loop computes from it is
+/// computed anew in each round, instead of once before the loop and then kept in registers. No instruction. Types
+/// whose size is no multiple of 4, such as empty ones, come as they are.
+template <class T>
+LINATTN_DEVICE T anew(T const& x, void const* at) {
+  static_assert(std::is_trivially_copyable_v<T>,
+                "linattn::simt::anew: got a type that is no bytes; trivially copyable; pass its parts");
+  if constexpr (sizeof(T) % 4 == 0) {
+    auto bits = __builtin_bit_cast(detail::words_of<T>, x);
+    LINATTN_SIMT_UNROLL
+    for (std::uint32_t& word : bits.w) {
+      asm("" : "+r"(word) : "l"(at));
+    }
+    return __builtin_bit_cast(T, bits);
+  } else {
+    return x;
+  }
+}
 
 }  // namespace linattn::inline LINATTN_ABI::simt::inline LINATTN_SIMT_NS
 

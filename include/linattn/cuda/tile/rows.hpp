@@ -101,8 +101,9 @@ LINATTN_DEVICE void stage_rows(Tile& tile, Real* reals, Map const& map, role r, 
   for (int row = static_cast<int>(simt::thread_idx().x); row < Tile::rows; row += Threads) {
     Real x[std::size_t{dim}] = {};
     if (row < count) {
-      read_row(x, first + row * time_stride, vectors);
-      map.prepare(x, r, head);
+      T const* const from = first + row * time_stride;
+      read_row(x, from, vectors);
+      simt::anew(map, from).prepare(x, r, head);  // the addresses of its parameters would fill a loop's registers
     }
     write_row(tile, row, x);
     if (reals != nullptr) {

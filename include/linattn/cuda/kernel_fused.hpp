@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The chunkwise form in one pass, for polynomial maps with head_dim up to 32: 16 tokens a step, and the state never
 // leaves the registers. It lives in the accumulators of V^T phi(K), and packed to operands these are B of phi(Q) S. A
-// warp owns 16 value columns and a group's features, in rotation octets. Up to head_dim 16 there is one group, of all
-// features, and one barrier a chunk. Beyond, four warps have a group each: they leave their shares of a chunk's outputs
-// in shared memory, and after a second barrier each of them completes a quarter of the tokens. Lane 4 g + t holds, of
-// 16 dims,
+// warp owns 16 value columns and a group's features, in rotation octets. Up to head_dim 16, and where there are no
+// pairs, one group has all features, and there is one barrier a chunk. Else four warps have a group each: they leave
+// their shares of a chunk's outputs in shared memory, and after a second barrier each of them completes a quarter of the
+// tokens. Lane 4 g + t holds, of 16 dims,
 //   q[2 b + i], k[2 i + b]  token 8 i + g, dims 8 b + 2 t, + 1             A and B of Q K^T; q also A of Q Z
 //   kt[2 i + b]             dim 8 b + g, tokens 8 i + 2 t, + 1             A, B of K^T K; octets: B of V^T phi(K)
 //   v[2 i + b]              value 8 b + g, tokens 8 i + 2 t, + 1           A of V^T phi(K), B of P V
@@ -32,16 +32,16 @@ enum class fused_work : std::uint8_t {
   state_only  // not causal: the state that is given holds the whole sequence
 };
 
-/// Whether the fused form serves a map. Groups share pairs: long rows without any have too little work for four warps.
+/// Whether the fused form serves a map.
 template <class Map>
-concept FusedMap = PolynomialMap<Map> && Map::head_dim <= (Map::c2 > 0 ? 32 : 16) && !Map::all_heads;
+concept FusedMap = PolynomialMap<Map> && Map::head_dim <= 32 && !Map::all_heads;
 
 template <class Map, class Norm, class Element, class Operand, class Work>
 struct fused_kernel {
   using real = typename Operand::real;
   using word = typename Operand::word;
   using state_type = register_state<Map, Operand>;
-  static constexpr int groups = octet_groups<Map>::groups;
+  static constexpr int groups = octet_shares<Map>::groups;
   static constexpr int value_warps = groups == 1 ? 4 : (sizeof(word) <= 8 ? 2 : 1);
   static constexpr int value_tile = 16 * value_warps;
   static constexpr char const* name = "launching fused_kernel";

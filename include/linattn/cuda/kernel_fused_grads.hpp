@@ -31,7 +31,7 @@ struct fused_grads_kernel {
   using x_value_element = std::conditional_t<OfKeys, Element, operand_element>;
   using y_value_element = std::conditional_t<OfKeys, operand_element, Element>;
   using state_type = gradient_state<Map, Operand>;
-  static constexpr int groups = octet_groups<Map>::groups;
+  static constexpr int groups = octet_shares<Map>::groups;
   static constexpr int value_warps = groups == 1 ? 4 : 2;
   static constexpr int warps = groups * value_warps;
   static constexpr int value_tile = 16 * value_warps;
@@ -175,7 +175,7 @@ struct fused_grads_kernel {
   /// This warp's share of 16 rows; zero where the group has no block.
   static LINATTN_DEVICE void put(Shared& s, state_type const& state,
                                  real const (&grads)[std::size_t{state_type::blocks}][2][2], int row) {
-    using shares = octet_groups<Map>;
+    using shares = octet_shares<Map>;
     int const g = simt::lane() / 4;
     int const t = simt::lane() % 4;
     LINATTN_SIMT_UNROLL

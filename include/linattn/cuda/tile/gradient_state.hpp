@@ -7,9 +7,9 @@
 
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/group_rows.hpp>
+#include <linattn/cuda/tile/octet_shares.hpp>
 #include <linattn/cuda/tile/operand.hpp>
 #include <linattn/cuda/tile/register_sums.hpp>
-#include <linattn/feature/rotation_octets.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <cstddef>
@@ -19,7 +19,7 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 template <class Map, class Operand>
 struct gradient_state : group_rows<Map, Operand> {
   using list = octet_list<Map>;
-  using shares = octet_groups<Map>;
+  using shares = octet_shares<Map>;
   using sums_type = register_sums<Map, Operand>;
   using real = typename Operand::real;
   using word = typename Operand::word;

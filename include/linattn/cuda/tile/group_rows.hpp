@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// group_rows: the blocks of a row that a warp's group of octets needs (feature/rotation_octets.hpp), as fragments, and
+// group_rows: the blocks of a row that a warp's group of octets needs (octet_shares.hpp), as fragments, and
 // the factors of octets made of them.
 #ifndef LINATTN_CUDA_TILE_GROUP_ROWS_HPP
 #define LINATTN_CUDA_TILE_GROUP_ROWS_HPP
 
+#include <linattn/cuda/tile/octet_shares.hpp>
 #include <linattn/cuda/tile/shared_tile.hpp>
-#include <linattn/feature/rotation_octets.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 template <class Map, class Operand>
 struct group_rows {
-  using shares = octet_groups<Map>;
+  using shares = octet_shares<Map>;
   using real = typename Operand::real;
   using word = typename Operand::word;
   static constexpr int blocks = shares::blocks;
@@ -56,14 +56,14 @@ struct group_rows {
 
   /// Both factors of the octets of 16 transposed rows, the first ones with the weights of the key's side.
   struct key_factors {
-    word once[4];    // c2, of the group's first two blocks
-    word twice[4];   // 2 c2
-    word linear[4];  // c1
+    word once[4];                          // c2, of the group's first two blocks
+    word twice[4];                         // 2 c2
+    word linear[4 * std::size_t{halves}];  // c1
     word turned[4 * std::size_t{halves}][5];
 
     /// Octet o, which is no constant, of the rows 8 i + 2 t, + 1.
     [[nodiscard]] LINATTN_DEVICE word octet_of(octet o, int i) const {
-      return o.kind == octet_kind::linear ? linear[2 * i + o.a]
+      return o.kind == octet_kind::linear ? linear[o.a / 2 * 4 + 2 * i + o.a % 2]
                                           : Operand::multiply(o.once() ? twice[2 * i + o.a] : once[2 * i + o.a],
                                                               turned[o.b / 2 * 4 + 2 * i + o.b % 2][o.shift]);
     }
@@ -77,6 +77,8 @@ struct group_rows {
       if (i < 4) {
         f.once[i] = times(x, Map::c2, scale);
         f.twice[i] = times(x, 2 * Map::c2, scale);
+      }
+      if (i < 4 || !shares::shared) {
         f.linear[i] = times(x, Map::c1, scale);
       }
       f.turned[i][0] = x;

@@ -7,9 +7,9 @@
 
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/group_rows.hpp>
+#include <linattn/cuda/tile/octet_shares.hpp>
 #include <linattn/cuda/tile/operand.hpp>
 #include <linattn/cuda/tile/register_sums.hpp>
-#include <linattn/feature/rotation_octets.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <cstddef>
@@ -19,7 +19,7 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 template <class Map, class Operand>
 struct register_state : group_rows<Map, Operand> {
   using list = octet_list<Map>;
-  using shares = octet_groups<Map>;
+  using shares = octet_shares<Map>;
   using real = typename Operand::real;
   using word = typename Operand::word;
   static constexpr int octets = (shares::octets + 1) / 2 * 2;  // products take two at a time
@@ -53,7 +53,7 @@ struct register_state : group_rows<Map, Operand> {
             phi[e] = Operand::multiply(q[0][2 * o.a + e % 2], turned[2 * o.b + e % 2][o.shift]);
             break;
           case octet_kind::linear:
-            phi[e] = q[0][2 * o.a + e % 2];
+            phi[e] = q[o.a / 2][2 * (o.a % 2) + e % 2];
             break;
           case octet_kind::constant:
             phi[e] = Operand::pack(lane % 4 == 0 ? real(1) : real(0), real(0));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // register_sums: what denominators need of a polynomial map with head_dim up to 32, in the registers of a warp: the
-// sums of weighted keys and of their products, a group's share of them (feature/rotation_octets.hpp). kernel_fused.hpp
+// sums of weighted keys and of their products, a group's share of them (octet_shares.hpp). kernel_fused.hpp
 // says which lane holds what.
 #ifndef LINATTN_CUDA_TILE_REGISTER_SUMS_HPP
 #define LINATTN_CUDA_TILE_REGISTER_SUMS_HPP
 
 #include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/octet_shares.hpp>
 #include <linattn/cuda/tile/operand.hpp>
-#include <linattn/feature/rotation_octets.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <cstddef>
@@ -16,7 +16,7 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 template <class Map, class Operand>
 struct register_sums {
-  using shares = octet_groups<Map>;
+  using shares = octet_shares<Map>;
   using packed = typename Map::packed;
   using real = typename Operand::real;
   using word = typename Operand::word;
@@ -25,15 +25,16 @@ struct register_sums {
   static constexpr int pair_blocks = shares::shared ? 2 : blocks;
   static constexpr int column_blocks = shares::shared ? 2 : 1;  // from one column block of K^T K to the next
   static constexpr int linear_blocks = shares::shared ? 1 : blocks;
+  static constexpr int linear_halves = (linear_blocks + 1) / 2;
   static constexpr bool has_pairs = Map::c2 > 0;
   static constexpr bool has_linear = Map::c1 > 0;
   static constexpr bool has_constant = Map::c0 > 0;
 
   // Everything but `count` is multiplied by the state's scale. Rows and columns are those of the group's blocks; the
   // groups' shares of K^T K make up the whole: rows of blocks a and a + 1, columns of a and a + 2.
-  real pairs[2][4];   // c2 K^T K: row 8 (e / 2) + g, column 8 n + 2 t + e % 2; packed it is B, transposed
-  real linear[2][4];  // c1 (sum of k): row 0, column 8 n + 2 t + e
-  real count;         // of keys
+  real pairs[2][4];  // c2 K^T K: row 8 (e / 2) + g, column 8 n + 2 t + e % 2; packed it is B, transposed
+  real linear[2 * std::size_t{linear_halves}][4];  // c1 (sum of k): row 0, column 8 n + 2 t + e
+  real count;                                      // of keys
 
   /// den += phi(Q) z (this lane's columns), for 16 queries and the group's share.
   LINATTN_DEVICE void add_denominators(real (&den)[2], word const (&q)[std::size_t{halves}][4], int group,
@@ -51,7 +52,10 @@ struct register_sums {
     }
     if constexpr (has_linear) {
       real y[4] = {};
-      Operand::mma(y, q[0], narrow(&linear[0][0]), narrow(&linear[1][0]));
+      LINATTN_SIMT_UNROLL
+      for (int h = 0; h < linear_halves; ++h) {
+        Operand::mma(y, q[h], narrow(&linear[2 * h][0]), narrow(&linear[2 * h + 1][0]));
+      }
       den[0] += (y[0] + y[1]) * unscale;
       den[1] += (y[2] + y[3]) * unscale;
     }
@@ -91,7 +95,7 @@ struct register_sums {
   /// Adds 16 keys: kt their fragments; `rows` those of the group's first two blocks times c2, `linear_keys` times c1;
   /// and `ones` what the keys 8 i + 2 t, + 1 count.
   LINATTN_DEVICE void add_keys(word const (&kt)[std::size_t{halves}][4], word const (&rows)[4],
-                               word const (&linear_keys)[4], word const (&ones)[2]) {
+                               word const (&linear_keys)[4 * std::size_t{halves}], word const (&ones)[2]) {
     if constexpr (has_pairs) {
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < pair_blocks; ++n) {
@@ -105,7 +109,7 @@ struct register_sums {
       word const a[4] = {row_0 ? ones[0] : zero, zero, row_0 ? ones[1] : zero, zero};
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < linear_blocks; ++n) {
-        Operand::mma(linear[n], a, linear_keys[n], linear_keys[2 + n]);
+        Operand::mma(linear[n], a, linear_keys[n / 2 * 4 + n % 2], linear_keys[n / 2 * 4 + 2 + n % 2]);
       }
     }
   }

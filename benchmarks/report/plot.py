@@ -87,7 +87,7 @@ def lines(title, x_title, y_title, series, y_logarithmic=True, width=760, height
 
 def bars(title, rows, marks=(), width=760):
     """rows: [(label, colour index, share)], shares of 1; marks: [(share, words)], dashed lines."""
-    left, right, top, step = 280, width - 60, 50, 22
+    left, right, top, step = 310, width - 60, 50, 22
     bottom = top + step * len(rows)
     axis = Axis(0, 1, left, right, False)
     body = [text(left, 18, title, extra='font-weight="bold"')]

@@ -44,6 +44,8 @@ def threads(found):
         points = [(n, more.rate / case.rate) for n in counts if (more := found.one("gcc", "threads", threads=n, **same))]
         label = f"{case.keys['by']}, d = {case.keys['d']}, H = {case.keys['H']}, T = {case.keys['T']}"
         series.append((label, colour, "none", points))
+    bare = [(n, tables.Report(found).peak_factor(n)) for n in counts]
+    series.append(("bare multiply-adds", None, "7 3", [(n, factor) for n, factor in bare if factor]))
     series.append(("as many times as threads", None, "2 3", [(n, float(n)) for n in counts]))
     return plot.lines("Forward on several threads, beside one", "threads", "times as fast", series,
                       y_logarithmic=False, key_width=320)

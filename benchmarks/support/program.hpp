@@ -31,19 +31,23 @@ inline bool& any_wrong() {
   return wrong;
 }
 
-/// Checks a case the first time that it is run. False: it must not be timed.
+/// Whether a case with this error may be timed. False: the case says so, and the program will fail.
+inline bool is_right(benchmark::State& state, double accepted, double error) {
+  if (!(error <= accepted)) {
+    any_wrong() = true;
+    state.SkipWithError(("wrong answer: relative error " + std::to_string(error)).c_str());
+    return false;
+  }
+  state.counters["error"] = error;
+  return true;
+}
+
+/// The same, where the error is found the first time that the case is run: its repetitions have the same input.
 inline bool is_right(benchmark::State& state, std::string const& name, double accepted,
                      std::function<double()> const& error) {
   static std::map<std::string, double> errors;
   auto const known = errors.find(name);
-  double const found = known != errors.end() ? known->second : errors[name] = error();
-  if (!(found <= accepted)) {
-    any_wrong() = true;
-    state.SkipWithError(("wrong answer: relative error " + std::to_string(found)).c_str());
-    return false;
-  }
-  state.counters["error"] = found;
-  return true;
+  return is_right(state, accepted, known != errors.end() ? known->second : errors[name] = error());
 }
 
 /// An executor whose working memory is there already, as in a program that calls more than once.

@@ -2,12 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Write what the benchmarks measured: report.py --results build/report/results --docs docs
 
+report.py --self-test  shows that medians are found, and that wrong answers and bounds that are missed are seen.
 Replaces the tables of docs/performance.md, each between `<!-- report: NAME -->` and `<!-- report end -->`, and the
 plots in docs/performance/. Prose stays as it is.
 """
 import argparse
+import json
 import pathlib
 import re
+import tempfile
 
 import plot
 import results
@@ -51,11 +54,41 @@ def threads(found):
                       y_logarithmic=False, key_width=320)
 
 
+def self_test():
+    def row(name, aggregate, rate, **more):
+        return {"name": f"{name}_{aggregate}", "run_name": name, "family_index": 0, "aggregate_name": aggregate,
+                "real_time": rate, "cpu_time": rate, "token_heads/s": rate, "share": 0.73, "peak_flop/s": 1e11} | more
+
+    def read(*rows):
+        with tempfile.TemporaryDirectory() as folder:
+            pathlib.Path(folder, "gcc.x.json").write_text(json.dumps({"context": {}, "benchmarks": rows}))
+            return results.Results(pathlib.Path(folder))
+
+    short, long = (f"head/by:chunkwise/map:rebased/d:16/T:{time}" for time in (2048, 16384))
+    found = read(row(short, "median", 4e6), row(short, "mean", 1.0), row(long, "median", 2e6))
+    one, other = (found.one("gcc", "head", T=time) for time in (2048, 16384))
+    assert (one.nanoseconds, tables.ratio(one, other)) == (250, 0.5) and found.one("gcc", "head", T=1) is None
+    text = "\n".join(tables.Report(found).targets())
+    assert "| at least 74% | 73%, **missed** | not measured |" in text and "| 50%, **missed** |" in text, text
+    found = read(row(short, "median", 4e6, share=0.75))
+    assert "| 75%, met |" in "\n".join(tables.Report(found).targets())
+    try:
+        read(row(short, "median", 4e6, error_occurred=True, error_message="wrong answer"))
+    except SystemExit as refusal:
+        assert "wrong answer" in str(refusal)
+    else:
+        raise AssertionError("a wrong answer was reported")
+    print("report.py: medians are found; wrong answers and missed bounds are seen")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Write docs/performance.md's tables and plots.")
-    parser.add_argument("--results", type=pathlib.Path, required=True)
-    parser.add_argument("--docs", type=pathlib.Path, required=True)
+    parser.add_argument("--results", type=pathlib.Path, default=pathlib.Path("build/report/results"))
+    parser.add_argument("--docs", type=pathlib.Path, default=pathlib.Path("docs"))
+    parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
+    if options.self_test:
+        return self_test()
     found = results.Results(options.results)
     report = tables.Report(found)
     sections = {"machine": report.machine, "targets": report.targets, "forward": report.forward,

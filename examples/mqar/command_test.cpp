@@ -87,8 +87,10 @@ TEST_CASE("a summary has the mean and the deviation of the rate that more seeds 
                                make_run("based", 64, 3e-3F, 1, 0.1)});
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].settings.rate == 1e-2F);
-  CHECK(rows[0].accuracy == doctest::Approx(0.8));
-  CHECK(rows[0].deviation == doctest::Approx(0.1 * std::sqrt(2.0)));
+  CHECK(rows[0].accuracy.mean == doctest::Approx(0.8));
+  CHECK(rows[0].accuracy.deviation == doctest::Approx(0.1 * std::sqrt(2.0)));
+  CHECK(rows[0].steps.mean == 10);
+  CHECK(steps_text(rows[0]) == "10 +- 0 steps");
   CHECK(rows[1].settings.rate == 1e-3F);
   CHECK(rows[1].seeds == 1);
 }

@@ -19,7 +19,7 @@ struct run_settings {
   int width = 64;
   int heads = 4;
   int batch = 64;
-  int steps = 800;             // at which the learning rate's cosine ends, and the run
+  int steps = 20000;           // at which the learning rate's cosine ends: as in the paper, 64 passes
   int stop_after = 800;        // steps, if that comes first
   int examples = 20000;        // in the training set, which is gone through again and again, each time in another order
   int test_examples = 1000;    // the same for all seeds

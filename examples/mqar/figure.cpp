@@ -15,8 +15,9 @@
 namespace example {
 namespace {
 
-constexpr double kPlotWidth = 250, kPlotHeight = 230, kLeft = 52, kTop = 34, kGap = 46, kBottom = 44;
-constexpr double kBarRow = 26, kBarLabel = 150, kBarLength = 320, kBarEnd = 110;
+constexpr double kPlotWidth = 250, kPlotHeight = 230, kLeft = 52, kTop = 50, kGap = 46, kBottom = 44;
+constexpr double kBarRow = 26, kBarLabel = 150, kBarLength = 200, kBarEnd = 120;
+constexpr double kStepsLeft = kBarLabel + kBarLength + kBarEnd;
 
 // Hues that keep a contrast of 3 with white and with the dark ground; linear attentions in solid lines, rivals dashed.
 constexpr std::string_view kStyle = R"(<style>
@@ -75,30 +76,52 @@ void draw_line(std::string& svg, std::string_view css, double x1, double y1, dou
          y1, x2, y2);
 }
 
-/// Horizontal bars with their spread, a row each.
-std::string bar_figure(std::vector<summary> const& rows, std::string const& title) {
-  double const height = kTop + kBarRow * static_cast<double>(rows.size()) + kBottom;
-  std::string svg = open_svg(kBarLabel + kBarLength + kBarEnd, height, title);
-  draw_text(svg, 12, 21, "start", title);
-  double const bottom = height - kBottom;
-  for (int percent = 0; percent <= 100; percent += 25) {
-    double const x = kBarLabel + kBarLength * percent / 100;
-    draw_line(svg, "grid", x, kTop, x, bottom);
-    draw_text(svg, x, bottom + 17, "middle", std::to_string(percent) + " %", "dim");
+/// A quantity of each row as horizontal bars, with its spread and in words.
+struct bar_panel {
+  std::string title;
+  double left, length;
+  spread (*value)(summary const&);
+  std::string (*words)(summary const&);
+  double most;  // at the axis' end
+  std::string unit;
+};
+
+void draw_bars(std::string& svg, std::vector<summary> const& rows, bar_panel const& panel, double bottom) {
+  auto const x_of = [&](double value) { return panel.left + panel.length * std::clamp(value / panel.most, 0.0, 1.0); };
+  draw_text(svg, panel.left, kTop - 8, "start", panel.title, "dim");
+  for (int quarter = 0; quarter <= 4; ++quarter) {
+    double const value = panel.most * quarter / 4;
+    draw_line(svg, "grid", x_of(value), kTop, x_of(value), bottom);
+    draw_text(svg, x_of(value), bottom + 17, "middle", std::to_string(std::lround(value)) + panel.unit, "dim");
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    summary const& row = rows[i];
+    spread const value = panel.value(rows[i]);
     double const y = kTop + kBarRow * static_cast<double>(i);
     double const middle = y + kBarRow / 2;
-    draw_text(svg, kBarLabel - 8, middle + 4, "end", row.settings.mixer);
     append(svg, "<rect class=\"f%zu\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"/>\n",
-           colour_of(row.settings.mixer), kBarLabel, y + 5, std::max(1.0, kBarLength * row.accuracy), kBarRow - 10);
-    double const low = std::max(0.0, row.accuracy - row.deviation);
-    double const high = std::min(1.0, row.accuracy + row.deviation);
-    draw_line(svg, "spread", kBarLabel + kBarLength * low, middle, kBarLabel + kBarLength * high, middle);
-    draw_text(svg, kBarLabel + kBarLength + 8, middle + 4, "start", accuracy_text(row));
+           colour_of(rows[i].settings.mixer), panel.left, y + 5, std::max(1.0, x_of(value.mean) - panel.left),
+           kBarRow - 10);
+    draw_line(svg, "spread", x_of(value.mean - value.deviation), middle, x_of(value.mean + value.deviation), middle);
+    draw_text(svg, panel.left + panel.length + 8, middle + 4, "start", panel.words(rows[i]));
   }
-  draw_text(svg, kBarLabel, height - 8, "start", "queries answered; thin lines: one deviation over the seeds", "dim");
+}
+
+/// A row each: how many queries are answered, and after how many steps.
+std::string bar_figure(std::vector<summary> const& rows, std::string const& title) {
+  double const bottom = kTop + kBarRow * static_cast<double>(rows.size());
+  std::string svg = open_svg(kStepsLeft + kBarLength + kBarEnd, bottom + kBottom, title);
+  draw_text(svg, 12, 21, "start", title);
+  double longest = 1;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    draw_text(svg, kBarLabel - 8, kTop + kBarRow * (static_cast<double>(i) + 0.5) + 4, "end", rows[i].settings.mixer);
+    longest = std::max(longest, static_cast<double>(last_step(rows[i].settings)));
+  }
+  auto const percent = [](summary const& row) { return spread{100 * row.accuracy.mean, 100 * row.accuracy.deviation}; };
+  draw_bars(svg, rows, {"queries answered", kBarLabel, kBarLength, percent, accuracy_text, 100, " %"}, bottom);
+  auto const steps = [](summary const& row) { return row.steps; };
+  draw_bars(svg, rows, {"steps to 99 %, or to the end", kStepsLeft, kBarLength, steps, steps_text, longest, ""},
+            bottom);
+  draw_text(svg, kBarLabel, bottom + kBottom - 8, "start", "thin lines: one deviation over the seeds", "dim");
   return svg + "</svg>\n";
 }
 
@@ -130,11 +153,11 @@ void draw_panel(std::string& svg, std::vector<summary> const& rows, int time, st
     std::string points;
     for (summary const& row : line) {
       double const x = x_of(row.settings.width);
-      append(points, "%.1f,%.1f ", x, y_of(row.accuracy));
-      draw_line(svg, "spread", x, y_of(std::max(0.0, row.accuracy - row.deviation)), x,
-                y_of(std::min(1.0, row.accuracy + row.deviation)));
+      append(points, "%.1f,%.1f ", x, y_of(row.accuracy.mean));
+      draw_line(svg, "spread", x, y_of(std::max(0.0, row.accuracy.mean - row.accuracy.deviation)), x,
+                y_of(std::min(1.0, row.accuracy.mean + row.accuracy.deviation)));
       append(svg, "<circle class=\"f%zu\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\"/>\n", colour_of(mixer), x,
-             y_of(row.accuracy));
+             y_of(row.accuracy.mean));
     }
     append(svg, "<polyline class=\"line c%zu%s\" points=\"", colour_of(mixer), is_rival(mixer) ? " rival" : "");
     svg += points + "\"/>\n";

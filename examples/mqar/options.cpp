@@ -73,6 +73,7 @@ bool set_preset(options& all, std::string_view name) {
     all.test_examples = 3000;
     all.evaluate_every = 195;       // once an epoch
     all.steps = 64 * 100000 / 512;  // 64 epochs
+    all.stop_after = kMany;
     return true;
   }
   return false;
@@ -98,9 +99,8 @@ std::vector<option<options>> table() {
       {"--lr", "1e-6..1, commas between", "learning rates; the first seed tries all, until one reaches 99 %",
        numbers(&options::rates, 1e-6F, 1.0F)},
       {"--seeds", "1..1000", "runs at the best rate", number(&options::seeds, 1, 1000)},
-      {"--steps", "1..1000000000", "of a run; the learning rate falls to 0 over them",
-       number(&options::steps, 1, kMany)},
-      {"--stop-after", "1..1000000000", "stop a run at this step, if that is earlier",
+      {"--steps", "1..1000000000", "over which the learning rate falls to 0", number(&options::steps, 1, kMany)},
+      {"--stop-after", "1..1000000000", "of these, the steps of a run that does not reach 99 % before",
        number(&options::stop_after, 1, kMany)},
       {"--batch", "1..65536", "examples a step", number(&options::batch, 1, 65536)},
       {"--examples", "1..1000000000", "in the training set", number(&options::examples, 1, kMany)},

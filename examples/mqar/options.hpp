@@ -26,8 +26,8 @@ struct options {
   std::string rival_blocks;  // of mamba and rwkv; empty: blocks
   float deviation = kByWidth;
   int batch = 64;
-  int steps = 800;
-  int stop_after = kMany;
+  int steps = 20000;
+  int stop_after = 800;
   int examples = 20000;
   int test_examples = 1000;
   int evaluate_every = 40;

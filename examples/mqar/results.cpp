@@ -128,6 +128,19 @@ bool read_line(std::string_view line, finished_run& run) {
   return true;
 }
 
+spread spread_of(std::vector<double> const& values) {
+  spread all;
+  auto const count = static_cast<double>(values.size());
+  for (double const each : values) {
+    all.mean += each / count;
+  }
+  for (double const each : values) {
+    all.deviation += (each - all.mean) * (each - all.mean) / std::max(1.0, count - 1);
+  }
+  all.deviation = std::sqrt(all.deviation);
+  return all;
+}
+
 }  // namespace
 
 bool same_run(run_settings const& a, run_settings const& b, bool any_rate) {
@@ -193,23 +206,18 @@ std::vector<summary> summarise(std::vector<finished_run> const& runs) {
   for (finished_run const& run : runs) {
     summary rate{.settings = run.settings};
     std::vector<double> accuracies;
+    std::vector<double> steps;
     for (finished_run const& other : runs) {
       if (same_run(other.settings, run.settings, /*any_rate=*/true) && other.settings.rate == run.settings.rate) {
         accuracies.push_back(other.result.accuracy);
-        rate.steps += other.result.steps;
+        steps.push_back(other.result.steps);
         rate.steps_accuracy += other.steps.accuracy;
         rate.state_bytes = other.steps.state_bytes;
       }
     }
     rate.seeds = static_cast<int>(accuracies.size());
-    for (double const each : accuracies) {
-      rate.accuracy += each / rate.seeds;
-    }
-    for (double const each : accuracies) {
-      rate.deviation += (each - rate.accuracy) * (each - rate.accuracy) / std::max(1, rate.seeds - 1);
-    }
-    rate.deviation = std::sqrt(rate.deviation);
-    rate.steps /= rate.seeds;
+    rate.accuracy = spread_of(accuracies);
+    rate.steps = spread_of(steps);
     rate.steps_accuracy /= rate.seeds;
     auto const known = std::find_if(best.begin(), best.end(), [&](summary const& each) {
       return same_run(each.settings, run.settings, /*any_rate=*/true);
@@ -217,7 +225,7 @@ std::vector<summary> summarise(std::vector<finished_run> const& runs) {
     // A rate with more seeds is one that was chosen; its mean may well be below a lucky first seed of another.
     if (known == best.end()) {
       best.push_back(rate);
-    } else if (std::pair(rate.seeds, rate.accuracy) > std::pair(known->seeds, known->accuracy)) {
+    } else if (std::pair(rate.seeds, rate.accuracy.mean) > std::pair(known->seeds, known->accuracy.mean)) {
       *known = rate;
     }
   }
@@ -227,23 +235,34 @@ std::vector<summary> summarise(std::vector<finished_run> const& runs) {
 std::string accuracy_text(summary const& row) {
   std::array<char, 64> text{};
   if (row.seeds == 1) {
-    std::snprintf(text.data(), text.size(), "%.1f %%, 1 seed", 100 * row.accuracy);
+    std::snprintf(text.data(), text.size(), "%.1f %%, 1 seed", 100 * row.accuracy.mean);
   } else {
-    std::snprintf(text.data(), text.size(), "%.1f +- %.1f %%", 100 * row.accuracy, 100 * row.deviation);
+    std::snprintf(text.data(), text.size(), "%.1f +- %.1f %%", 100 * row.accuracy.mean, 100 * row.accuracy.deviation);
+  }
+  return text.data();
+}
+
+std::string steps_text(summary const& row) {
+  std::array<char, 64> text{};
+  if (row.seeds == 1) {
+    std::snprintf(text.data(), text.size(), "%.0f steps", row.steps.mean);
+  } else {
+    std::snprintf(text.data(), text.size(), "%.0f +- %.0f steps", row.steps.mean, row.steps.deviation);
   }
   return text.data();
 }
 
 std::string summary_table(std::vector<summary> const& rows) {
   std::string text =
-      "mixer               T     K     N  d_model  heads  lr      seeds  accuracy        steps  by steps   state "
+      "mixer               T     K     N  d_model  heads  lr      seeds  accuracy        until             by steps   "
+      "state "
       "bytes\n";
   for (summary const& row : rows) {
     std::array<char, 200> line{};
     run_settings const& run = row.settings;
-    std::snprintf(line.data(), line.size(), "%-18s %4d %5d %5d  %7d  %5d  %-7g %5d  %-14s %6.0f  %6.1f %%  %12zu\n",
+    std::snprintf(line.data(), line.size(), "%-18s %4d %5d %5d  %7d  %5d  %-7g %5d  %-14s %-17s %6.1f %%  %12zu\n",
                   run.mixer.c_str(), run.task.time, run.task.pairs, run.task.vocabulary, run.width, run.heads,
-                  static_cast<double>(run.rate), row.seeds, accuracy_text(row).c_str(), row.steps,
+                  static_cast<double>(run.rate), row.seeds, accuracy_text(row).c_str(), steps_text(row).c_str(),
                   100 * row.steps_accuracy, row.state_bytes);
     text += line.data();
   }

@@ -37,19 +37,26 @@ class result_file {
   std::vector<finished_run> runs_;
 };
 
+/// Over seeds: the mean, and the deviation of one of them (the sample's; 0 for one seed).
+struct spread {
+  double mean = 0;
+  double deviation = 0;
+};
+
 /// A mixer at one size: its best learning rate, by the mean accuracy of that rate's seeds, and the spread over these.
 struct summary {
   run_settings settings;  // with the best rate, and the first of the seeds
   int seeds = 0;
-  double accuracy = 0;   // mean
-  double deviation = 0;  // of one seed (the sample's; 0 for one seed)
-  double steps = 0;      // mean
+  spread accuracy{};
+  spread steps{};  // until a run stopped
   double steps_accuracy = 0;
   std::size_t state_bytes = 0;
 };
 
 /// "97.6 +- 0.4 %"; of one seed, which shows no spread, "97.6 %, 1 seed".
 std::string accuracy_text(summary const& row);
+/// "400 +- 20 steps", "400 steps".
+std::string steps_text(summary const& row);
 
 /// In the order in which their first runs finished.
 std::vector<summary> summarise(std::vector<finished_run> const& runs);

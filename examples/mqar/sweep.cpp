@@ -95,7 +95,7 @@ std::string state_report(std::vector<summary> const& rows) {
                   "%s, T %d, d_model %d: %.2f %% through step, %.2f %% in one forward; state %zu bytes, softmax "
                   "attention's KV cache %zu\n",
                   row.settings.mixer.c_str(), row.settings.task.time, row.settings.width, 100 * row.steps_accuracy,
-                  100 * row.accuracy, row.state_bytes, cache);
+                  100 * row.accuracy.mean, row.state_bytes, cache);
     text += line.data();
   }
   return text;

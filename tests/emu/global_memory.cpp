@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -19,11 +20,31 @@ namespace {
 constexpr std::size_t arena_bytes = std::size_t{64} << 30U;  // of addresses, not of memory
 constexpr std::size_t start_alignment = 256;
 
-struct free_memory {
-  void operator()(void* p) const noexcept { std::free(p); }
-};
 using cell = cell_history<2>;
 using history = byte_history<2>;
+
+/// Cells for buffers, kept for the next ones: what an earlier launch left in them is of an earlier epoch. From calloc:
+/// only what is accessed takes memory.
+class cell_store {
+ public:
+  /// `size` is a power of two.
+  static cell* take(std::size_t size) {
+    auto& kept = kept_of(size);
+    if (kept.empty()) {
+      return static_cast<cell*>(std::calloc(size, sizeof(cell)));
+    }
+    cell* const cells = kept.back();
+    kept.pop_back();
+    return cells;
+  }
+  static void give_back(cell* cells, std::size_t size) { kept_of(size).push_back(cells); }
+
+ private:
+  static std::vector<cell*>& kept_of(std::size_t size) {
+    static std::vector<cell*> kept[64];
+    return kept[std::bit_width(size) - 1];
+  }
+};
 
 struct buffer {
   char* map;
@@ -32,7 +53,8 @@ struct buffer {
   std::size_t bytes;
   bool readonly = false;
   std::vector<std::uint8_t> initialised;
-  std::unique_ptr<cell, free_memory> cells;  // from calloc: only what is accessed takes memory
+  cell* cells = nullptr;
+  std::size_t cell_count = 0;
 };
 
 char* arena = nullptr;
@@ -66,7 +88,7 @@ buffer& check_bounds(void const* p, std::size_t bytes, char const* how, void con
 /// f(history, offset), for all histories of these bytes.
 template <bool SameAfter, class F>
 void for_each(buffer const& b, std::size_t offset, std::size_t bytes, F&& f) {
-  for_each_history<SameAfter>(b.cells.get(), offset, bytes, active->launch_number, f);
+  for_each_history<SameAfter>(b.cells, offset, bytes, active->launch_number, f);
 }
 
 }  // namespace
@@ -172,7 +194,8 @@ void* allocate(std::size_t bytes) {
   made->begin = made->map + page_bytes + inner - body;
   made->bytes = bytes;
   made->initialised.assign(bytes, 0);
-  made->cells.reset(static_cast<cell*>(std::calloc((wanted + cell::bytes - 1) / cell::bytes, sizeof(cell))));
+  made->cell_count = std::bit_ceil((wanted + cell::bytes - 1) / cell::bytes);
+  made->cells = cell_store::take(made->cell_count);
   if (made->cells == nullptr || mprotect(made->map + page_bytes, inner, PROT_READ | PROT_WRITE) != 0) {
     throw std::bad_alloc();
   }
@@ -200,6 +223,7 @@ void release(void* p) {
   }
   madvise(b.map, b.map_bytes, MADV_DONTNEED);
   mprotect(b.map, b.map_bytes, PROT_NONE);  // a use after this faults
+  cell_store::give_back(b.cells, b.cell_count);
   buffers[index].reset();
 }
 

@@ -134,7 +134,9 @@ TEST_CASE("a row of a batch has the bits that it has alone") {
     forward_run single(v, alone, one, kind);
     single.run(strategy);
     CHECK(single.out.gather() == row_of(whole.out.gather(), 2, 1));
-    CHECK(single.denominator.gather() == row_of(whole.denominator.gather(), 2, 1));
+    if (single.saves_denominator()) {  // without a normalizer there are none
+      CHECK(single.denominator.gather() == row_of(whole.denominator.gather(), 2, 1));
+    }
     CHECK(single.last.kv() == row_of(whole.last.kv(), 2, 1));
     CHECK(single.last.k_sum() == row_of(whole.last.k_sum(), 2, 1));
   });

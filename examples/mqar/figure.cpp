@@ -15,20 +15,22 @@
 namespace example {
 namespace {
 
-constexpr double kPlotWidth = 250, kPlotHeight = 230, kLeft = 52, kTop = 50, kGap = 46, kBottom = 44;
-constexpr double kBarRow = 26, kBarLabel = 150, kBarLength = 200, kBarEnd = 120;
+constexpr double kPlotWidth = 250, kPlotHeight = 230, kLeft = 52, kTop = 50, kGap = 60, kBottom = 44;
+constexpr double kBarRow = 26, kBarLabel = 170, kBarLength = 200, kBarEnd = 140;
+constexpr double kLegend = 180;  // a name of it
 constexpr double kStepsLeft = kBarLabel + kBarLength + kBarEnd;
 
 // Hues that keep a contrast of 3 with white and with the dark ground; linear attentions in solid lines, rivals dashed.
 constexpr std::string_view kStyle = R"(<style>
 svg { font: 13px system-ui, sans-serif; background: #ffffff; }
 text { fill: #1f2328; } .dim { fill: #59636e; }
-.axis { stroke: #59636e; fill: none; } .grid { stroke: #d1d9e0; }
+.grid { stroke: #d1d9e0; }
+.spread { stroke: #1f2328; stroke-width: 1.5; }
 @media (prefers-color-scheme: dark) {
   svg { background: #0d1117; } text { fill: #f0f6fc; } .dim { fill: #9198a1; }
-  .axis { stroke: #9198a1; } .grid { stroke: #3d444d; }
+  .grid { stroke: #3d444d; } .spread { stroke: #f0f6fc; }
 }
-.line { fill: none; stroke-width: 2; } .rival { stroke-dasharray: 5 3; } .spread { stroke: #768390; stroke-width: 1.5; }
+.line { fill: none; stroke-width: 2; } .rival { stroke-dasharray: 5 3; }
 )";
 constexpr std::array<std::string_view, 12> kColours = {"#d1495b", "#e07a1f", "#b8860b", "#8f8f1f",
                                                        "#9c6644", "#2f81d0", "#1a9a8a", "#3a9a3a",
@@ -67,8 +69,13 @@ std::string open_svg(double width, double height, std::string_view title) {
 
 void draw_text(std::string& svg, double x, double y, std::string_view anchor, std::string const& text,
                std::string_view css = "") {
+  std::string const plus_minus = "+-";
+  std::string shown = text;
+  if (auto const at = shown.find(plus_minus); at != std::string::npos) {
+    shown.replace(at, plus_minus.size(), "&#177;");
+  }
   append(svg, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" class=\"%s\">%s</text>\n", x, y,
-         std::string(anchor).c_str(), std::string(css).c_str(), text.c_str());
+         std::string(anchor).c_str(), std::string(css).c_str(), shown.c_str());
 }
 
 void draw_line(std::string& svg, std::string_view css, double x1, double y1, double x2, double y2) {
@@ -184,7 +191,7 @@ std::string accuracy_figure(std::vector<summary> const& rows) {
   double const panels = kLeft + static_cast<double>(times.size()) * (kPlotWidth + kGap);
   double const rows_of_names = std::ceil(static_cast<double>(mixers.size()) / 5);
   double const height = kTop + kPlotHeight + kBottom + 20 * rows_of_names;
-  std::string svg = open_svg(std::max(panels, 800.0), height, "Accuracy against model dimension");
+  std::string svg = open_svg(std::max(panels, kLeft + 5 * kLegend), height, "Accuracy against model dimension");
   double left = kLeft;
   for (int const time : times) {
     draw_panel(svg, rows, time, widths, left, mixers);
@@ -192,7 +199,7 @@ std::string accuracy_figure(std::vector<summary> const& rows) {
   }
   draw_text(svg, kLeft, kTop + kPlotHeight + 36, "start", "model dimension; bars: one deviation over the seeds", "dim");
   for (std::size_t i = 0; i < mixers.size(); ++i) {
-    double const x = kLeft + 150 * static_cast<double>(i % 5);
+    double const x = kLeft + kLegend * static_cast<double>(i % 5);
     double const y = kTop + kPlotHeight + 56 + 20 * static_cast<double>(i / 5);
     append(svg, "<line class=\"line c%zu%s\" x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\"/>\n", colour_of(mixers[i]),
            is_rival(mixers[i]) ? " rival" : "", x, y - 4, x + 20, y - 4);

@@ -31,6 +31,7 @@ void visit_mutant_family(Visit&& visit) {
         recipe{"rebased over all heads", preparation::layer_norm_all_heads, {0, 0, 1, 0}, {true, true, 2, false}});
   visit(map_tag<maps::user_cubic>{}, dims<3, 5>, unnormalized,
         recipe{"user's cubic", preparation::as_is, {0, 0, 0, 1}, {}, true});
+  visit(map_tag<maps::elu_plus_one>{}, dims<20>, sum, recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
 }
 }
 """
@@ -204,14 +205,16 @@ MUTANTS = [
      "bool const takes_state = OfKeys || head"),
     ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "OfKeys ? piece.end - 1 : piece.begin", "piece.begin"),
     ("cuda_backward", CUDA + "tile/gradient_state.hpp", "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], before);",
-     "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], next);"),
-    ("cuda_backward", CUDA + "tile/gradient_state.hpp", "rows[i] = Weighed ? Operand::multiply(once[i], weights[i / 2]) : once[i];",
-     "rows[i] = once[i];"),
+     "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], (before + 1) % 32);"),
+    ("cuda_backward", CUDA + "tile/gradient_state.hpp", "rows[i] = Weighed ? Operand::multiply(keys.once[i], weights[i / 2]) : keys.once[i];",
+     "rows[i] = keys.once[i];"),
     ("cuda_backward", CUDA + "tile/register_sums.hpp", "grads[n][e / 2][e % 2] += 2 * weights", "grads[n][e / 2][e % 2] += weights"),
     ("cuda_backward", CUDA + "kernel_finish_grads.hpp", "part / p.tiles * p.member_step", "part * p.member_step"),
     # --- CUDA: forward
     ("cuda_forward", CUDA + "kernel_scan.hpp", "          simt::store(own, before);", "          simt::store(own, sum);"),
     ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),
+    ("cuda_forward", CUDA + "tile/register_sums.hpp", "h < linear_halves", "h < 1"),
+    ("cuda_forward", CUDA + "tile/group_rows.hpp", "linear[o.a / 2 * 4 + 2 * i + o.a % 2]", "linear[2 * i + o.a % 2]"),
 ]
 
 

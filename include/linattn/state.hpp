@@ -5,6 +5,7 @@
 #ifndef LINATTN_STATE_HPP
 #define LINATTN_STATE_HPP
 
+#include <linattn/core/aligned_allocator.hpp>
 #include <linattn/core/concepts.hpp>
 #include <linattn/core/error.hpp>
 #include <linattn/core/tensor_view.hpp>
@@ -112,8 +113,8 @@ class host_state {
   std::int64_t kv_heads_;
   std::int64_t value_dim_;
   state_layout layout_;
-  std::vector<Real> kv_;
-  std::vector<Real> k_sum_;
+  std::vector<Real, detail::aligned_allocator<Real>> kv_;
+  std::vector<Real, detail::aligned_allocator<Real>> k_sum_;
 };
 
 }  // namespace linattn::inline LINATTN_ABI

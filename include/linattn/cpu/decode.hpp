@@ -32,39 +32,48 @@ struct token_update {
   int group = 0;
 };
 
-/// A block of columns, rows of the state contiguous: the state is read and written once for the first query; the
-/// others of the group read the block again, from the cache.
-template <std::size_t Vectors, class Real>
-LINATTN_ALWAYS_INLINE void update_columns(token_update<Real> const& u, int column) {
+/// out = phi_q^T S over a block of columns whose rows are contiguous; with Add, after S += phi_k v^T.
+template <bool Add, std::size_t Vectors, class Real>
+LINATTN_ALWAYS_INLINE void read_columns(Real* LINATTN_RESTRICT row, std::ptrdiff_t stride, int features,
+                                        Real const* LINATTN_RESTRICT phi_q, Real const* LINATTN_RESTRICT phi_k,
+                                        Real const* v, Real* out) {
   using vector = simd<Real>;
   vector value[Vectors];
   vector sum[Vectors];
   LINATTN_UNROLL
   for (int i = 0; i < static_cast<int>(Vectors); ++i) {
-    value[i] = vector::load(u.v + column + i * vector::width);
+    value[i] = vector::load(v + i * vector::width);
+    sum[i] = vector(Real(0));
   }
-  for (int member = 0; member < (std::max)(u.group, 1); ++member) {
-    Real* row = u.slot.kv + column;
-    Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
+  for (int n = 0; n < features; ++n, row += stride) {
+    vector const query(phi_q[n]);
+    vector const key(Add ? phi_k[n] : Real(0));
     LINATTN_UNROLL
     for (int i = 0; i < static_cast<int>(Vectors); ++i) {
-      sum[i] = vector(Real(0));
-    }
-    for (int n = 0; n < u.features; ++n, row += u.slot.feature_stride) {
-      LINATTN_UNROLL
-      for (int i = 0; i < static_cast<int>(Vectors); ++i) {
-        vector s = vector::load(row + i * vector::width);
-        if (member == 0) {
-          s = multiply_add(vector(u.phi_k[n]), value[i], s);
-          s.store(row + i * vector::width);
-        }
-        sum[i] = multiply_add(vector(phi_q[n]), s, sum[i]);
+      vector s = vector::load(row + i * vector::width);
+      if constexpr (Add) {
+        s = multiply_add(key, value[i], s);
+        s.store(row + i * vector::width);
       }
+      sum[i] = multiply_add(query, s, sum[i]);
     }
-    LINATTN_UNROLL
-    for (int i = 0; i < static_cast<int>(Vectors); ++i) {
-      sum[i].store(u.out + member * u.out_stride + column + i * vector::width);
-    }
+  }
+  LINATTN_UNROLL
+  for (int i = 0; i < static_cast<int>(Vectors); ++i) {
+    sum[i].store(out + i * vector::width);
+  }
+}
+
+/// The state is read and written once for the first query; the others of the group read the block again, from the
+/// cache.
+template <std::size_t Vectors, class Real>
+LINATTN_ALWAYS_INLINE void update_columns(token_update<Real> const& u, int column) {
+  Real* const state = u.slot.kv + column;
+  std::ptrdiff_t const stride = u.slot.feature_stride;
+  read_columns<true, Vectors>(state, stride, u.features, u.phi_q, u.phi_k, u.v + column, u.out + column);
+  for (int member = 1; member < u.group; ++member) {
+    read_columns<false, Vectors>(state, stride, u.features, u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features,
+                                 u.phi_k, u.v + column, u.out + member * u.out_stride + column);
   }
 }
 
@@ -109,13 +118,23 @@ LINATTN_NEVER_INLINE void update_sums(token_update<Real> const& u, Real* den) {
   if (u.slot.k_sum == nullptr) {
     return;
   }
-  for (int n = 0; n < u.features; ++n) {
-    u.slot.k_sum[n * u.slot.k_sum_stride] += u.phi_k[n];
+  std::ptrdiff_t const stride = u.slot.k_sum_stride;
+  int const whole = stride == 1 ? u.features / simd<Real>::width * simd<Real>::width : 0;
+  for (int n = 0; n < whole; n += simd<Real>::width) {
+    (simd<Real>::load(u.slot.k_sum + n) + simd<Real>::load(u.phi_k + n)).store(u.slot.k_sum + n);
+  }
+  for (int n = whole; n < u.features; ++n) {
+    u.slot.k_sum[n * stride] += u.phi_k[n];
   }
   for (int member = 0; member < u.group; ++member) {
     Real const* const phi_q = u.phi_q + static_cast<std::ptrdiff_t>(member) * u.features;
-    for (int n = 0; n < u.features; ++n) {
-      den[member] += phi_q[n] * u.slot.k_sum[n * u.slot.k_sum_stride];
+    simd<Real> sum(Real(0));
+    for (int n = 0; n < whole; n += simd<Real>::width) {
+      sum = multiply_add(simd<Real>::load(phi_q + n), simd<Real>::load(u.slot.k_sum + n), sum);
+    }
+    den[member] = sum_of_lanes(sum);
+    for (int n = whole; n < u.features; ++n) {
+      den[member] += phi_q[n] * u.slot.k_sum[n * stride];
     }
   }
 }
@@ -137,18 +156,20 @@ void copy_state(int features, state_slot<Real const> const& from, state_slot<Rea
 /// The memory for one token: rows, features, outputs.
 template <class Real>
 struct token_memory {
-  Real* row = nullptr;    // [head_dim]
-  Real* phi_k = nullptr;  // [feature_dim]
-  Real* phi_q = nullptr;  // [group][feature_dim]
+  Real* row = nullptr;    // [head_dim], and a vector
+  Real* phi_k = nullptr;  // [feature_dim], and a vector
+  Real* phi_q = nullptr;  // [group][feature_dim], and a vector
   Real* v = nullptr;      // [padded value_dim]
   Real* out = nullptr;    // [max(group, 1)][padded value_dim]
   Real* den = nullptr;    // [group], three times: den, scale, scale_grad
   int padded = 0;
 
-  token_memory(arena& memory, map_ref<Real> const& map, int value_dim, int group) : padded(whole_vectors<Real>(value_dim)) {
-    row = memory.take<Real>(whole_vectors<Real>(map.head_dim));
-    phi_k = memory.take<Real>(map.feature_dim);
-    phi_q = memory.take<Real>(std::int64_t{(std::max)(group, 1)} * map.feature_dim);
+  token_memory(arena& memory, map_ref<Real> const& map, int value_dim, int group)
+      : padded(whole_vectors<Real>(value_dim)) {
+    constexpr int more = simd<Real>::width;  // feature_row reads and writes so much beyond
+    row = memory.take<Real>(map.head_dim + more);
+    phi_k = memory.take<Real>(map.feature_dim + more);
+    phi_q = memory.take<Real>(std::int64_t{(std::max)(group, 1)} * map.feature_dim + more);
     v = memory.take<Real>(padded);
     out = memory.take<Real>(std::int64_t{(std::max)(group, 1)} * padded);
     den = memory.take<Real>(std::int64_t{3} * (std::max)(group, 1));
@@ -168,6 +189,7 @@ template <class Real>
 void load_features(map_ref<Real> const& map, role r, std::int64_t head, row_source const& source, std::int64_t time,
                    Real* row, Real* phi) {
   copy_rows(source, time, 1, 1, 0, map.head_dim, row, 0);
+  simd<Real>(Real(0)).store(row + map.head_dim);  // what row_features may read
   map.row_features(map.self, r, static_cast<int>(head), !map.all_heads, row, phi);
 }
 
@@ -189,8 +211,8 @@ void take_token(token_problem<Real> const& p, stream_id const& id, std::int64_t 
     load_features(p.map, role::query, head, p.q.source(batch, head), time, m.row,
                   m.phi_q + static_cast<std::ptrdiff_t>(member) * p.map.feature_dim);
   }
-  token_update<Real> const update{slot,    p.map.feature_dim, 0,        p.shape.value_dim, m.phi_k,
-                                  m.phi_q, m.v,              m.out,    m.padded,          group};
+  token_update<Real> const update{slot,  p.map.feature_dim, 0,    p.shape.value_dim, m.phi_k, m.phi_q, m.v,
+                                  m.out, m.padded,          group};
   if (slot.kv != nullptr) {
     update_values(update);
   }

@@ -4,6 +4,7 @@
 #define LINATTN_CPU_FORWARD_PASS_HPP
 
 #include <linattn/cpu/pass.hpp>
+#include <linattn/cpu/value_sum.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -32,14 +33,14 @@ class forward_pass {
   static constexpr bool reversed = false;
 
   forward_pass(forward_problem<Real> const& problem, worker_memory<Real>& memory)
-      : p_(problem), m_(memory) {}
+      : p_(problem), m_(memory), values_(problem.map, memory.buffers) {}
 
   void bind(std::int64_t /*stream*/, stream_id const& id, value_columns const& columns) {
     id_ = id;
     columns_ = columns;
     tokens_ = p_.shape.sequence(id.sequence);
     keys_ = p_.k.source(tokens_.batch, id.kv_head);
-    values_ = p_.v.source(tokens_.batch, id.kv_head);
+    key_values_ = p_.v.source(tokens_.batch, id.kv_head);
     forget_keys();
   }
 
@@ -77,12 +78,10 @@ class forward_pass {
         load_queries(head, at, static_cast<int>((std::min<std::int64_t>)(x_step, end - at)));
         std::int64_t const seen_end = sees == visibility::past ? at + m_.x.count : end;
         for (std::int64_t key = begin; pairs && key < seen_end; key += y_step) {
+          values_.flush(columns_, m_.x, m_.y, &prefetch_);
           load_keys(key, (std::min<std::int64_t>)(y_step, end - key));
           weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
-          add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
-        }
-        if (!m_.state.zero) {
-          read_state(p_.map, columns_, m_.x, m_.state, m_.buffers, &prefetch_);
+          values_.add_pairs(sees);
         }
         write_outputs(head);
       }
@@ -99,63 +98,58 @@ class forward_pass {
     m_.y.begin = tokens_.begin + begin;
     m_.y.count = static_cast<int>(count);
     load_rows(p_.map, role::key, static_cast<int>(id_.kv_head), keys_, m_.buffers, m_.y);
-    load_panels(values_, m_.y.begin, m_.y.count, columns_, m_.y.stride, m_.y.payload);
+    load_panels(key_values_, m_.y.begin, m_.y.count, columns_, m_.y.stride, m_.y.payload);
     fill_extra(m_.y, Real(1));
     prefetch_next_keys();
   }
 
   void prefetch_next_keys() noexcept {
     std::int64_t const next = m_.y.begin + m_.y.count;
-    prefetch_.rows_left = static_cast<int>((std::min<std::int64_t>)(m_.y.stride, tokens_.end - next));
-    prefetch_.clear_streams();
-    if (prefetch_.rows_left <= 0) {
+    std::int64_t const rows = (std::min<std::int64_t>)(m_.y.stride, tokens_.end - next);
+    // About as many calls come before those rows are read: from the outputs' products, then from the state's.
+    constexpr int between = row_prefetcher::depth_between;
+    bool const whole = p_.plan.whole(length());
+    std::int64_t const tiles = p_.plan.template x_tile<Real>(length()) / tile_rows;
+    std::int64_t const features = p_.map.feature_dim;
+    std::int64_t const calls = whole ? tiles * (m_.y.stride / between)
+                                     : tiles * (features / between) + features / tile_rows * (m_.y.stride / between);
+    prefetch_.restart(rows, calls + 1);
+    if (rows <= 0) {
       return;  // there is no such row, and its address may not exist
     }
-    int stream = 0;
-    auto const add = [&](row_source const& source, int column, int columns) {
-      if (columns <= 0 || source.data == nullptr) {
-        return;  // an empty tensor may be null
-      }
-      int const bytes = element_bytes(source.kind);
-      prefetch_.streams[stream++] = {static_cast<char const*>(source.data) + (next * source.stride + column) * bytes,
-                                     source.stride * bytes, std::ptrdiff_t{columns} * bytes};
-    };
-    add(keys_, 0, p_.map.head_dim);
-    add(values_, columns_.begin, columns_.end - columns_.begin);
-    if (p_.shape.group() == 0) {
-      return;
+    int const values = columns_.end - columns_.begin;
+    prefetch_rows(prefetch_, keys_, next, 0, p_.map.head_dim);
+    prefetch_rows(prefetch_, key_values_, next, columns_.begin, values);
+    if (whole || p_.shape.group() == 0) {
+      return;  // the next queries are not beside the next keys
     }
     std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
-    add(p_.q.source(tokens_.batch, head), 0, p_.map.head_dim);
-    add(p_.out.source(tokens_.batch, head), columns_.begin, columns_.end - columns_.begin);
+    prefetch_rows(prefetch_, p_.q.source(tokens_.batch, head), next, 0, p_.map.head_dim);
+    prefetch_rows(prefetch_, p_.out.source(tokens_.batch, head), next, columns_.begin, values, true);
   }
 
   void load_queries(std::int64_t head, std::int64_t begin, int count) {
     m_.x.begin = tokens_.begin + begin;
     m_.x.count = count;
     load_rows(p_.map, role::query, static_cast<int>(head), p_.q.source(tokens_.batch, head), m_.buffers, m_.x);
-    std::fill(m_.buffers.values, m_.buffers.values + std::ptrdiff_t{columns_.padded} * m_.x.stride, Real(0));
     std::fill(m_.buffers.sums, m_.buffers.sums + m_.x.stride, Real(0));
+    values_.start();
   }
 
   void write_outputs(std::int64_t head) {
-    int const count = m_.x.count;
-    if (p_.normalizer.needs_denominator) {
-      p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, count);
-      columns_.for_each_panel([&](int column, int width) {
-        Real* row = m_.buffers.values + static_cast<std::ptrdiff_t>(column) * m_.x.stride;
-        for (int t = 0; t < count; ++t, row += width) {
-          simd<Real> const scale(m_.row_scale[t]);
-          for (int c = 0; c < width; c += simd<Real>::width) {
-            (simd<Real>::load(row + c) * scale).store(row + c);
-          }
-        }
-      });
-    }
-    store_panels(p_.out.target(tokens_.batch, head), m_.x.begin, count, columns_, m_.x.stride, m_.buffers.values);
+    values_.finish(columns_, m_.x, m_.y, m_.state, p_.out.target(tokens_.batch, head), &prefetch_,
+                   [&] { return row_scale(); });
     if (p_.denominator.present() && columns_.begin == 0) {
-      write_rows(p_.denominator.target(tokens_.batch, head), m_.x.begin, count, 0, 1, m_.buffers.sums, 1);
+      write_rows(p_.denominator.target(tokens_.batch, head), m_.x.begin, m_.x.count, 0, 1, m_.buffers.sums, 1);
     }
+  }
+
+  [[nodiscard]] Real const* row_scale() {
+    if (!p_.normalizer.needs_denominator) {
+      return nullptr;
+    }
+    p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, m_.x.count);
+    return m_.row_scale;
   }
 
   forward_problem<Real> const& p_;
@@ -164,8 +158,9 @@ class forward_pass {
   value_columns columns_{};
   token_range tokens_{};
   row_source keys_{};
-  row_source values_{};
+  row_source key_values_{};
   row_prefetcher prefetch_{};
+  value_sum<Real> values_;
 };
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA

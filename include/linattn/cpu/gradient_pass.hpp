@@ -7,6 +7,7 @@
 #define LINATTN_CPU_GRADIENT_PASS_HPP
 
 #include <linattn/cpu/pass.hpp>
+#include <linattn/cpu/value_sum.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -48,8 +49,7 @@ struct gradient_problem {
 template <class Real>
 class gradient_pass_base {
  public:
-  gradient_pass_base(gradient_problem<Real> const& problem, worker_memory<Real>& memory)
-      : p_(problem), m_(memory) {}
+  gradient_pass_base(gradient_problem<Real> const& problem, worker_memory<Real>& memory) : p_(problem), m_(memory) {}
 
   void bind(std::int64_t stream, stream_id const& id, value_columns const& columns) {
     stream_ = stream;
@@ -130,7 +130,6 @@ class gradient_pass_base {
   }
 
   void clear_x_results() {
-    std::fill(m_.buffers.values, m_.buffers.values + std::ptrdiff_t{columns_.padded} * m_.x.stride, Real(0));
     std::fill(m_.buffers.sums, m_.buffers.sums + m_.x.stride, Real(0));
     std::fill(m_.buffers.grads, m_.buffers.grads + std::ptrdiff_t{p_.map.head_dim} * m_.x.stride, Real(0));
   }
@@ -150,8 +149,32 @@ class gradient_pass_base {
                columns);
   }
 
+  /// Starts to fetch what both passes read of the chunk at `next`, and the rows of two tensors: `more` is read, or else
+  /// written as grad_rows are.
+  void prefetch_chunk(std::int64_t next, std::int64_t head, row_source const& more, bool more_written,
+                      row_source const& grad_rows) noexcept {
+    bool const there = !p_.plan.whole(length()) && next >= 0 && next < length();
+    std::int64_t const rows = there ? (std::min)(p_.plan.block(length()), length() - next) : 0;
+    // About as many calls come before those rows are read: from the state's products, and those of its gradient.
+    std::int64_t const calls = std::int64_t{p_.map.feature_dim} / tile_rows *
+                               ((m_.y.stride + columns_.padded) / row_prefetcher::depth_between);
+    prefetch_.restart(rows, calls + 1);
+    if (rows == 0) {
+      return;
+    }
+    std::int64_t const time = tokens_.begin + next;
+    int const values = columns_.end - columns_.begin;
+    prefetch_rows(prefetch_, p_.k.source(tokens_.batch, id_.kv_head), time, 0, p_.map.head_dim);
+    prefetch_rows(prefetch_, p_.v.source(tokens_.batch, id_.kv_head), time, columns_.begin, values);
+    prefetch_rows(prefetch_, p_.q.source(tokens_.batch, head), time, 0, p_.map.head_dim);
+    prefetch_rows(prefetch_, p_.grad_out.source(tokens_.batch, head), time, columns_.begin, values);
+    prefetch_rows(prefetch_, more, time, columns_.begin, values, more_written);
+    prefetch_rows(prefetch_, grad_rows, time, 0, p_.map.head_dim, true);
+  }
+
   gradient_problem<Real> const& p_;
   worker_memory<Real>& m_;
+  row_prefetcher prefetch_{};
   std::int64_t stream_ = 0;
   stream_id id_{};
   value_columns columns_{};
@@ -162,7 +185,7 @@ class gradient_pass_base {
 template <class Real>
 class query_gradient_pass : public gradient_pass_base<Real> {
   using base = gradient_pass_base<Real>;
-  using base::columns_, base::id_, base::m_, base::p_, base::tokens_;
+  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_;
 
  public:
   static constexpr bool reversed = false;
@@ -179,12 +202,17 @@ class query_gradient_pass : public gradient_pass_base<Real> {
     int const step = p_.plan.template y_tile<Real>(base::length());
     for (std::int64_t at = begin; at < end; at += step) {
       place_keys(at, (std::min<std::int64_t>)(step, end - at));
-      update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, nullptr);
+      update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, &prefetch_);
     }
   }
 
   void emit(std::int64_t begin, std::int64_t end) {
     int const step = p_.plan.template x_tile<Real>(base::length());
+    if (p_.shape.group() > 0) {
+      std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
+      row_source const out = p_.saved() ? p_.out.source(tokens_.batch, head) : row_source{};
+      base::prefetch_chunk(end, head, out, false, p_.grad_q.source(tokens_.batch, head));
+    }
     for (int member = 0; member < p_.shape.group(); ++member) {
       std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
       for (std::int64_t at = begin; at < end; at += step) {
@@ -199,7 +227,7 @@ class query_gradient_pass : public gradient_pass_base<Real> {
           add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);
         });
         if (!m_.state.zero) {
-          add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers);
+          add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers, &prefetch_);
         }
         base::write_x_grads(role::query, head, member, p_.grad_q);
       }
@@ -239,12 +267,13 @@ class query_gradient_pass : public gradient_pass_base<Real> {
       copy_rows(p_.denominator.source(tokens_.batch, head), m_.x.begin, count, count, 0, 1, m_.buffers.sums, 1);
       load_panels(p_.out.source(tokens_.batch, head), m_.x.begin, count, columns_, m_.x.stride, m_.buffers.values);
     } else {
+      std::fill(m_.buffers.values, m_.buffers.values + std::ptrdiff_t{columns_.padded} * m_.x.stride, Real(0));
       for_each_key_tile(begin, end, [&](visibility sees) {
         weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
         add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
       });
       if (!m_.state.zero) {
-        read_state(p_.map, columns_, m_.x, m_.state, m_.buffers, nullptr);
+        read_state(p_.map, columns_, m_.x, m_.state, m_.buffers);
       }
     }
     p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, count);
@@ -261,7 +290,8 @@ class query_gradient_pass : public gradient_pass_base<Real> {
     columns_.for_each_panel([&](int column, int width) {
       std::ptrdiff_t const row = static_cast<std::ptrdiff_t>(column) * m_.x.stride + t * width;
       for (int c = 0; c < width; c += simd<Real>::width) {
-        sum = multiply_add(simd<Real>::load(m_.buffers.values + row + c), simd<Real>::load(m_.x.payload + row + c), sum);
+        sum =
+            multiply_add(simd<Real>::load(m_.buffers.values + row + c), simd<Real>::load(m_.x.payload + row + c), sum);
       }
     });
     return sum_of_lanes(sum);
@@ -272,11 +302,12 @@ class query_gradient_pass : public gradient_pass_base<Real> {
 template <class Real>
 class key_gradient_pass : public gradient_pass_base<Real> {
   using base = gradient_pass_base<Real>;
-  using base::columns_, base::id_, base::m_, base::p_, base::tokens_;
+  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_;
 
  public:
   static constexpr bool reversed = true;
-  using base::base;
+  key_gradient_pass(gradient_problem<Real> const& problem, worker_memory<Real>& memory)
+      : base(problem, memory), values_(problem.map, memory.buffers) {}
 
   [[nodiscard]] state_slot<Real const> initial_state() const noexcept {
     return slot_of(p_.grad_final_state, id_.sequence, id_.kv_head);
@@ -292,7 +323,7 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     for (int member = 0; member < p_.shape.group(); ++member) {
       for (std::int64_t at = begin; at < end; at += step) {
         place_queries(member, at, (std::min<std::int64_t>)(step, end - at));
-        update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, nullptr);
+        update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, &prefetch_);
       }
     }
   }
@@ -302,26 +333,32 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     visibility const sees = p_.shape.causal ? visibility::future : visibility::all;
     int const x_step = p_.plan.template x_tile<Real>(base::length());
     int const y_step = p_.plan.template y_tile<Real>(base::length());
+    if (p_.shape.group() > 0) {
+      base::prefetch_chunk(begin - p_.plan.block(base::length()), p_.shape.query_head(id_.kv_head, 0),
+                           p_.grad_v.source(tokens_.batch, id_.kv_head), true,
+                           p_.grad_k.source(tokens_.batch, id_.kv_head));
+    }
     for (std::int64_t at = begin; at < end; at += x_step) {
       base::place(m_.x, at, (std::min<std::int64_t>)(x_step, end - at));
       base::load_keys(m_.x);
       base::transpose_x_payload();
       base::clear_x_results();
+      values_.start();
       if (!m_.state.zero) {
-        read_state(p_.map, columns_, m_.x, m_.state, m_.buffers, nullptr);
-        add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers);
+        add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers, &prefetch_);
       }
       std::int64_t const seen_begin = p_.shape.causal ? begin + (at - begin) / y_step * y_step : begin;
       for (int member = 0; pairs && member < p_.shape.group(); ++member) {
         for (std::int64_t query = seen_begin; query < end; query += y_step) {
+          values_.flush(columns_, m_.x, m_.y, nullptr);
           place_queries(member, query, (std::min<std::int64_t>)(y_step, end - query));
           weigh_pairs_backward(p_.map, sees, columns_, m_.x, m_.y, m_.buffers);
-          add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
+          values_.add_pairs(sees);
           add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);
         }
       }
-      store_panels(p_.grad_v.target(tokens_.batch, id_.kv_head), m_.x.begin, m_.x.count, columns_, m_.x.stride,
-                   m_.buffers.values);
+      values_.finish(columns_, m_.x, m_.y, m_.state, p_.grad_v.target(tokens_.batch, id_.kv_head), &prefetch_,
+                     []() -> Real const* { return nullptr; });
       base::write_x_grads(role::key, id_.kv_head, p_.shape.group(), p_.grad_k);
     }
   }
@@ -337,6 +374,7 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     }
   }
 
+  value_sum<Real> values_;
   int placed_member_ = -1;
 };
 

@@ -21,7 +21,8 @@ struct map_ref {
 
   /// As prepare_lanes, score_lanes, feature_lanes and so on of cpu/lanes.hpp.
   void (*prepare)(void const* self, role r, int head, Real* x, std::ptrdiff_t stride, int tokens) = nullptr;
-  void (*score)(void const* self, Real* scores, std::ptrdiff_t stride, int rows, int lanes) = nullptr;
+  void (*score)(void const* self, Real* pairs, std::ptrdiff_t stride, int rows, int lanes, pair_mask mask,
+                Real const* extra, Real* sums) = nullptr;
   void (*features)(void const* self, Real const* x, std::ptrdiff_t stride, int tokens, int first, int last, Real* phi,
                    std::ptrdiff_t phi_stride) = nullptr;
   /// One row: prepared (if `raw`), then all its features.
@@ -30,8 +31,8 @@ struct map_ref {
   void (*prepare_row)(void const* self, role r, int head, Real* rows) = nullptr;
 
   // Set by erase_differentiable_map only.
-  void (*score_backward)(void const* self, Real* scores, Real* grads, std::ptrdiff_t stride, int rows,
-                         int lanes) = nullptr;
+  void (*score_backward)(void const* self, Real* pairs, Real* grads, std::ptrdiff_t stride, int rows, int lanes,
+                         pair_mask mask) = nullptr;
   void (*feature_backward)(void const* self, Real const* x, std::ptrdiff_t stride, int tokens, int first, int last,
                            Real const* phi_grad, std::ptrdiff_t phi_stride, Real* grad) = nullptr;
   void (*prepare_backward)(void const* self, role r, int head, Real const* raw, Real* grad, std::ptrdiff_t stride,
@@ -51,8 +52,9 @@ map_ref<Real> erase_map(Map const& map) noexcept {
   ref.prepare = [](void const* self, role r, int head, Real* x, std::ptrdiff_t stride, int tokens) {
     prepare_lanes(*static_cast<Map const*>(self), r, head, x, stride, tokens);
   };
-  ref.score = [](void const* self, Real* scores, std::ptrdiff_t stride, int rows, int lanes) {
-    score_lanes(*static_cast<Map const*>(self), scores, stride, rows, lanes);
+  ref.score = [](void const* self, Real* pairs, std::ptrdiff_t stride, int rows, int lanes, pair_mask mask,
+                 Real const* extra, Real* sums) {
+    score_lanes(*static_cast<Map const*>(self), pairs, stride, rows, lanes, mask, extra, sums);
   };
   ref.features = [](void const* self, Real const* x, std::ptrdiff_t stride, int tokens, int first, int last, Real* phi,
                     std::ptrdiff_t phi_stride) {
@@ -72,8 +74,9 @@ template <class Real, DifferentiableFeatureMap Map>
 map_ref<Real> erase_differentiable_map(Map const& map) noexcept {
   map_ref<Real> ref = erase_map<Real>(map);
   ref.gradient_size = Map::gradient_size;
-  ref.score_backward = [](void const* self, Real* scores, Real* grads, std::ptrdiff_t stride, int rows, int lanes) {
-    score_backward_lanes(*static_cast<Map const*>(self), scores, grads, stride, rows, lanes);
+  ref.score_backward = [](void const* self, Real* pairs, Real* grads, std::ptrdiff_t stride, int rows, int lanes,
+                          pair_mask mask) {
+    score_backward_lanes(*static_cast<Map const*>(self), pairs, grads, stride, rows, lanes, mask);
   };
   ref.feature_backward = [](void const* self, Real const* x, std::ptrdiff_t stride, int tokens, int first, int last,
                             Real const* phi_grad, std::ptrdiff_t phi_stride, Real* grad) {

@@ -7,7 +7,9 @@
 #include <linattn/core/config.hpp>
 #include <linattn/cpu/simd.hpp>
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
@@ -20,37 +22,56 @@ inline constexpr int tile_vectors = LINATTN_VECTOR_REGISTERS >= 32 ? 4 : 2;
 template <class Real>
 inline constexpr int panel_columns = tile_vectors * simd<Real>::width;
 
-/// Touches the rows that the next chunk will read, one a call, so that the memory works while the tiles compute.
-struct row_prefetcher {
-  static constexpr int max_streams = 4;
-  struct stream {
-    char const* next = nullptr;
-    std::ptrdiff_t stride = 0;
-    std::ptrdiff_t bytes = 0;
-  };
-  stream streams[max_streams] = {};
-  int rows_left = 0;
+/// Fetches the rows that the next chunk will need, a row a call, so that the memory works while the tiles compute: in
+/// one burst they would keep the tiles' own loads waiting.
+class row_prefetcher {
+ public:
+  static constexpr int depth_between = 32;  // multiply-add steps of a register tile between two calls
 
-  void clear_streams() noexcept {
-    for (stream& s : streams) {
+  /// Rows to come, and in about how many calls.
+  void restart(std::int64_t rows, std::int64_t calls) noexcept {
+    rows_left_ = rows;
+    rows_a_call_ = static_cast<int>((std::max<std::int64_t>)(0, rows) / calls) + 1;
+    streams_ = 0;
+    for (stream& s : stream_) {
       s = {};
     }
   }
+  void add(void const* row, std::ptrdiff_t stride, std::ptrdiff_t bytes, bool written = false) noexcept {
+    stream_[streams_++] = {static_cast<char const*>(row), stride, bytes, written};
+  }
 
-  LINATTN_ALWAYS_INLINE void touch_row() {
+  LINATTN_ALWAYS_INLINE void touch() noexcept {
 #if LINATTN_VECTOR_EXTENSIONS
-    if (rows_left <= 0) {
-      return;
-    }
-    --rows_left;
-    for (stream& s : streams) {
-      for (std::ptrdiff_t i = 0; i < s.bytes; i += 64) {
-        __builtin_prefetch(s.next + i);
+    for (int n = 0; n < rows_a_call_ && rows_left_ > 0; ++n) {
+      --rows_left_;
+      for (stream& s : stream_) {
+        for (std::ptrdiff_t i = 0; i < s.bytes; i += line) {
+          if (s.written) {
+            __builtin_prefetch(s.row + i, 1);
+          } else {
+            __builtin_prefetch(s.row + i, 0);
+          }
+        }
+        s.row += rows_left_ > 0 ? s.stride : 0;
       }
-      s.next += rows_left > 0 ? s.stride : 0;
     }
 #endif
   }
+
+ private:
+  static constexpr std::ptrdiff_t line = 64;
+  static constexpr int max_streams = 6;
+  struct stream {
+    char const* row;
+    std::ptrdiff_t stride;
+    std::ptrdiff_t bytes;
+    bool written;
+  };
+  stream stream_[max_streams] = {};
+  std::int64_t rows_left_ = 0;
+  int rows_a_call_ = 0;
+  int streams_ = 0;
 };
 
 /// Where the rows of A lie: [row][depth], or [depth][row].
@@ -62,74 +83,118 @@ struct matrix_a {
   std::ptrdiff_t stride;
 };
 
-/// What becomes of a finished product.
+/// A (rows, depth) times B (depth, columns). Of row r of A only depths [r + band_first, r + band_last) are used, and
+/// the rest within a register tile must be zero: what a causal mask leaves.
+template <class Real>
+struct product {
+  static constexpr int everywhere = 1 << 30;
+
+  matrix_a<Real> a;
+  Real const* b;
+  std::ptrdiff_t b_stride;
+  int depth;
+  int band_first = -everywhere;
+  int band_last = everywhere;
+};
+
+/// What becomes of a finished sum of products: data = row_scale[row] * (base + sum).
 template <class Real>
 struct matrix_c {
   Real* data;
   std::ptrdiff_t stride;
-  bool accumulate = false;
-  /// If set: local += product, data = base + local. A segment's sum then has the same bits wherever the segment began
-  /// to be computed. Same stride as data.
+  Real const* base = nullptr;  // null: nothing to add
+  std::ptrdiff_t base_stride = 0;
+  /// If set: local += sum, and local takes the place of the sum. A segment's sum then has the same bits wherever the
+  /// segment began to be computed. Strides as of base.
   Real* local = nullptr;
-  Real const* base = nullptr;
+  Real const* row_scale = nullptr;  // null: 1
 };
 
+/// data += sum.
+template <class Real>
+constexpr matrix_c<Real> added_to(Real* data, std::ptrdiff_t stride) noexcept {
+  return {data, stride, data, stride};
+}
+
 template <a_order Order, std::size_t Rows, std::size_t Vectors, class Real>
-LINATTN_ALWAYS_INLINE void multiply_tile(simd<Real> (&c)[Rows][Vectors], matrix_a<Real> a, Real const* LINATTN_RESTRICT b,
-                                         std::ptrdiff_t b_stride, int depth) {
+LINATTN_ALWAYS_INLINE void multiply_tile(simd<Real> (&c)[Rows][Vectors], product<Real> const& p, int row, int column,
+                                         row_prefetcher* prefetch) {
   using vector = simd<Real>;
-  std::ptrdiff_t const row_step = Order == a_order::row_major ? a.stride : 1;
-  std::ptrdiff_t const depth_step = Order == a_order::row_major ? 1 : a.stride;
-  LINATTN_UNROLL_2
-  for (int k = 0; k < depth; ++k) {
-    vector row[Vectors];
-    LINATTN_UNROLL
-    for (int n = 0; n < static_cast<int>(Vectors); ++n) {
-      row[n] = vector::load(b + n * vector::width);
+  int const first = (std::max)(0, row + p.band_first);
+  int const last = (std::min)(p.depth, row + static_cast<int>(Rows) - 1 + p.band_last);
+  if (first >= last) {
+    return;  // also the product of nothing, whose pointers are null
+  }
+  std::ptrdiff_t const row_step = Order == a_order::row_major ? p.a.stride : 1;
+  std::ptrdiff_t const depth_step = Order == a_order::row_major ? 1 : p.a.stride;
+  Real const* a = p.a.data + row * row_step + first * depth_step;
+  Real const* LINATTN_RESTRICT b = p.b + first * p.b_stride + column;
+  for (int k = first; k < last;) {
+    int const stop = (std::min)(last, k + row_prefetcher::depth_between);
+    if (Rows == tile_rows && prefetch != nullptr && stop - k == row_prefetcher::depth_between) {
+      prefetch->touch();
     }
-    LINATTN_UNROLL
-    for (int m = 0; m < static_cast<int>(Rows); ++m) {
-      vector const x(a.data[m * row_step]);
+    LINATTN_UNROLL_2
+    for (; k < stop; ++k) {
+      vector line[Vectors];
       LINATTN_UNROLL
       for (int n = 0; n < static_cast<int>(Vectors); ++n) {
-        c[m][n] = multiply_add(x, row[n], c[m][n]);
+        line[n] = vector::load(b + n * vector::width);
       }
+      LINATTN_UNROLL
+      for (int m = 0; m < static_cast<int>(Rows); ++m) {
+        vector const x(a[m * row_step]);
+        LINATTN_UNROLL
+        for (int n = 0; n < static_cast<int>(Vectors); ++n) {
+          c[m][n] = multiply_add(x, line[n], c[m][n]);
+        }
+      }
+      a += depth_step;
+      b += p.b_stride;
     }
-    a.data += depth_step;
-    b += b_stride;
   }
 }
 
-template <std::size_t Rows, std::size_t Vectors, class Real>
-LINATTN_ALWAYS_INLINE void finish_tile(simd<Real> (&c)[Rows][Vectors], matrix_c<Real> const& to, std::ptrdiff_t offset) {
-  using vector = simd<Real>;
+/// f(m, n, offset of the vector) for each vector of the tile.
+template <std::size_t Rows, std::size_t Vectors, class Real, class F>
+LINATTN_ALWAYS_INLINE void for_each_vector(simd<Real> (&c)[Rows][Vectors], std::ptrdiff_t stride, F&& f) {
   LINATTN_UNROLL
   for (int m = 0; m < static_cast<int>(Rows); ++m) {
     LINATTN_UNROLL
     for (int n = 0; n < static_cast<int>(Vectors); ++n) {
-      std::ptrdiff_t const at = offset + m * to.stride + n * vector::width;
-      if (to.local != nullptr) {
-        vector const local = vector::load(to.local + at) + c[m][n];
-        local.store(to.local + at);
-        (vector::load(to.base + at) + local).store(to.data + at);
-      } else if (to.accumulate) {
-        (vector::load(to.data + at) + c[m][n]).store(to.data + at);
-      } else {
-        c[m][n].store(to.data + at);
-      }
+      f(c[m][n], m, m * stride + n * simd<Real>::width);
     }
   }
 }
 
-template <a_order Order, std::size_t Vectors, class Real>
-LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int depth, matrix_a<Real> a, Real const* b,
-                                            std::ptrdiff_t b_stride, matrix_c<Real> const& c, std::ptrdiff_t column,
-                                            row_prefetcher* prefetch) {
+template <std::size_t Rows, std::size_t Vectors, class Real>
+LINATTN_ALWAYS_INLINE void finish_tile(simd<Real> (&c)[Rows][Vectors], matrix_c<Real> const& to, int row, int column) {
+  using vector = simd<Real>;
+  std::ptrdiff_t const base_at = row * to.base_stride + column;
+  if (to.local != nullptr) {
+    Real* const local = to.local + base_at;
+    for_each_vector(c, to.base_stride, [&](vector& sum, int, std::ptrdiff_t at) {
+      sum = vector::load(local + at) + sum;
+      sum.store(local + at);
+    });
+  }
+  if (to.base != nullptr) {
+    Real const* const base = to.base + base_at;
+    for_each_vector(c, to.base_stride,
+                    [&](vector& sum, int, std::ptrdiff_t at) { sum = vector::load(base + at) + sum; });
+  }
+  if (to.row_scale != nullptr) {
+    for_each_vector(c, 0, [&](vector& sum, int m, std::ptrdiff_t) { sum = sum * vector(to.row_scale[row + m]); });
+  }
+  Real* const data = to.data + row * to.stride + column;
+  for_each_vector(c, to.stride, [&](vector& sum, int, std::ptrdiff_t at) { sum.store(data + at); });
+}
+
+template <a_order Order, std::size_t Vectors, std::size_t Terms, class Real>
+LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int column, product<Real> const (&terms)[Terms],
+                                            matrix_c<Real> const& c, row_prefetcher* prefetch) {
   auto const tile = [&](auto count, int row) {
     constexpr std::size_t tile_height = decltype(count)::value;
-    if (prefetch != nullptr) {
-      prefetch->touch_row();
-    }
     simd<Real> sums[tile_height][Vectors];
     LINATTN_UNROLL
     for (int m = 0; m < static_cast<int>(tile_height); ++m) {
@@ -138,9 +203,11 @@ LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int depth, matrix_a<Real> 
         sums[m][n] = simd<Real>(Real(0));
       }
     }
-    std::ptrdiff_t const a_offset = Order == a_order::row_major ? row * a.stride : row;
-    multiply_tile<Order>(sums, {a.data + a_offset, a.stride}, b + column, b_stride, depth);
-    finish_tile(sums, c, row * c.stride + column);
+    LINATTN_UNROLL
+    for (int i = 0; i < static_cast<int>(Terms); ++i) {
+      multiply_tile<Order>(sums, terms[i], row, column, prefetch);
+    }
+    finish_tile(sums, c, row, column);
   };
   int row = 0;
   for (; row + tile_rows <= rows; row += tile_rows) {
@@ -154,25 +221,33 @@ LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int depth, matrix_a<Real> 
   }
 }
 
-/// C (=, +=) A B. Each element is one chain of `depth` multiply-adds from zero, then at most one addition, so its bits
-/// do not depend on how rows and columns are tiled.
-/// Shapes  A (rows, depth); B (depth, columns) and C (rows, columns) row-major; columns a multiple of the vector width.
-template <a_order Order, class Real>
-LINATTN_NEVER_INLINE void multiply(int rows, int columns, int depth, matrix_a<Real> a, Real const* b,
-                                   std::ptrdiff_t b_stride, matrix_c<Real> c, row_prefetcher* prefetch = nullptr) {
+/// C (=, +=) the sum of one or two products. Each element is one chain of multiply-adds from zero, then at most one
+/// addition, so its bits do not depend on how rows and columns are tiled.
+/// Shapes  B (depth, columns) and C (rows, columns) row-major; columns a multiple of the vector width.
+template <a_order Order, std::size_t Terms, class Real>
+LINATTN_NEVER_INLINE void multiply(int rows, int columns, product<Real> const (&terms)[Terms], matrix_c<Real> c,
+                                   row_prefetcher* prefetch = nullptr) {
   constexpr int width = simd<Real>::width;
   int column = 0;
   for (; column + tile_vectors * width <= columns; column += tile_vectors * width) {
-    multiply_columns<Order, std::size_t{tile_vectors}>(rows, depth, a, b, b_stride, c, column, prefetch);
+    multiply_columns<Order, std::size_t{tile_vectors}>(rows, column, terms, c, prefetch);
   }
   if constexpr (tile_vectors > 2) {
     for (; column + 2 * width <= columns; column += 2 * width) {
-      multiply_columns<Order, 2>(rows, depth, a, b, b_stride, c, column, prefetch);
+      multiply_columns<Order, 2>(rows, column, terms, c, prefetch);
     }
   }
   for (; column < columns; column += width) {
-    multiply_columns<Order, 1>(rows, depth, a, b, b_stride, c, column, prefetch);
+    multiply_columns<Order, 1>(rows, column, terms, c, prefetch);
   }
+}
+
+/// The same of one product.
+template <a_order Order, class Real>
+void multiply(int rows, int columns, int depth, matrix_a<Real> a, Real const* b, std::ptrdiff_t b_stride,
+              matrix_c<Real> c, row_prefetcher* prefetch = nullptr) {
+  product<Real> const term[1] = {{a, b, b_stride, depth}};
+  multiply<Order>(rows, columns, term, c, prefetch);
 }
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA

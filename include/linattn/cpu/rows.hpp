@@ -16,8 +16,8 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
 
-/// The rows of one (batch, head): row t is `channels` numbers at data + t * stride. The element type is a run-time value,
-/// so that one compiled engine serves float, bf16 and f16.
+/// The rows of one (batch, head): row t is `channels` numbers at data + t * stride. The element type is a run-time
+/// value, so that one compiled engine serves float, bf16 and f16.
 struct row_source {
   void const* data = nullptr;
   std::int64_t stride = 0;
@@ -53,6 +53,16 @@ constexpr int element_bytes(element_kind kind) noexcept {
   return kind == element_kind::float64 ? 8 : (kind == element_kind::float32 ? 4 : 2);
 }
 
+/// Adds rows from `begin` on, columns [column, column + columns), to those that are fetched ahead.
+inline void prefetch_rows(row_prefetcher& prefetch, row_source const& rows, std::int64_t begin, int column, int columns,
+                          bool written = false) noexcept {
+  if (columns > 0 && rows.data != nullptr) {  // an empty tensor may be null
+    int const bytes = element_bytes(rows.kind);
+    prefetch.add(static_cast<char const*>(rows.data) + (begin * rows.stride + column) * bytes, rows.stride * bytes,
+                 std::ptrdiff_t{columns} * bytes, written);
+  }
+}
+
 /// Copies rows [begin, begin + count), columns [column, column + columns) to dst, converting; columns beyond the row's
 /// channels are zero. Rows from count up to `rows` repeat the last one, so that idle lanes hold ordinary numbers.
 template <class Real>
@@ -66,10 +76,16 @@ LINATTN_NEVER_INLINE void copy_rows(row_source const& source, std::int64_t begin
       Real* const to = dst + t * dst_stride;
       element const* const row =
           filled > 0 ? data + (begin + (std::min)(t, count - 1)) * source.stride + column : data;  // may be null
-      for (int i = 0; i < filled; ++i) {
+      int i = 0;
+      if constexpr (std::is_same_v<element, Real>) {
+        for (; i + simd<Real>::width <= filled; i += simd<Real>::width) {
+          simd<Real>::load(row + i).store(to + i);
+        }
+      }
+      for (; i < filled; ++i) {
         to[i] = static_cast<Real>(row[i]);
       }
-      for (int i = filled; i < columns; ++i) {
+      for (; i < columns; ++i) {
         to[i] = Real(0);
       }
     }

@@ -8,6 +8,7 @@
 #include <linattn/core/config.hpp>
 #include <linattn/core/math.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -158,29 +159,35 @@ LINATTN_HOST_DEVICE simd<Real> rsqrt(simd<Real> x) {
 }
 #endif
 
-/// The lanes from `first` on; zero below (also where a lane holds a NaN).
-template <class Real>
-LINATTN_ALWAYS_INLINE simd<Real> keep_from(simd<Real> x, int first) {
-  constexpr int width = simd<Real>::width;
-  alignas(LINATTN_VECTOR_BYTES) array_of<Real, width> lanes;
-  x.store(lanes);
-  for (int i = 0; i < width; ++i) {
-    lanes[i] = i < first ? Real(0) : lanes[i];
-  }
-  return simd<Real>::load(lanes);
+/// The lanes [first, end); zero elsewhere (also where a lane holds a NaN).
+#if LINATTN_VECTOR_EXTENSIONS
+template <class Real, int... Lane>
+LINATTN_ALWAYS_INLINE simd<Real> keep_lanes(simd<Real> x, int first, int end, std::integer_sequence<int, Lane...>) {
+  using bits_vector = typename native_vector<Real>::bits;
+  constexpr bits_vector lanes = {Lane...};
+  using bits = std::conditional_t<sizeof(Real) == 4, std::uint32_t, std::uint64_t>;
+  // Unsigned: a lane below first becomes huge.
+  auto const kept = lanes - (static_cast<bits>(first) + bits_vector{}) <
+                    static_cast<bits>((std::max)(0, end - first)) + bits_vector{};
+  bits_vector value;
+  std::memcpy(&value, &x.v, sizeof(value));
+  value &= (bits_vector)kept;
+  std::memcpy(&x.v, &value, sizeof(value));
+  return x;
 }
-
-/// The lanes below `end`; zero from there on.
 template <class Real>
-LINATTN_ALWAYS_INLINE simd<Real> keep_below(simd<Real> x, int end) {
-  constexpr int width = simd<Real>::width;
-  alignas(LINATTN_VECTOR_BYTES) array_of<Real, width> lanes;
-  x.store(lanes);
-  for (int i = 0; i < width; ++i) {
-    lanes[i] = i < end ? lanes[i] : Real(0);
-  }
-  return simd<Real>::load(lanes);
+LINATTN_ALWAYS_INLINE simd<Real> keep_lanes(simd<Real> x, int first, int end) {
+  return keep_lanes(x, first, end, std::make_integer_sequence<int, simd<Real>::width>{});
 }
+#else
+template <class Real>
+simd<Real> keep_lanes(simd<Real> x, int first, int end) {
+  for (int i = 0; i < simd<Real>::width; ++i) {
+    x.v[i] = first <= i && i < end ? x.v[i] : Real(0);
+  }
+  return x;
+}
+#endif
 
 template <class Real>
 LINATTN_ALWAYS_INLINE Real sum_of_lanes(simd<Real> x) {
@@ -238,6 +245,29 @@ LINATTN_ALWAYS_INLINE void transpose(array_of<simd<Real>, simd<Real>::width>& x)
   for (int i = 0; i < width; ++i) {
     x[i] = t[i];
   }
+#endif
+}
+
+/// The sums of the lanes of x[0], x[1], ..., one a lane: each stage adds the halves of two vectors side by side.
+template <class Real>
+LINATTN_ALWAYS_INLINE simd<Real> sums_of_lanes(array_of<simd<Real>, simd<Real>::width>& x) {
+  constexpr int width = simd<Real>::width;
+#if LINATTN_VECTOR_EXTENSIONS
+  constexpr auto lanes = std::make_integer_sequence<int, width>{};
+  LINATTN_UNROLL
+  for (int half = width / 2; half > 0; half /= 2) {
+    LINATTN_UNROLL
+    for (int i = 0; i < half; ++i) {
+      x[i] = zip_low(x[i], x[i + half], lanes) + zip_high(x[i], x[i + half], lanes);
+    }
+  }
+  return x[0];
+#else
+  simd<Real> result;
+  for (int i = 0; i < width; ++i) {
+    result.v[i] = sum_of_lanes(x[i]);
+  }
+  return result;
 #endif
 }
 

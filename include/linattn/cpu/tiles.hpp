@@ -70,7 +70,8 @@ struct running_state {
   bool zero = true;  // nothing has been added yet
 };
 
-/// The lanes of x that see any token of y, in whole vectors.
+/// The lanes of x that see any token of y, in whole vectors. Where these are the last lanes, none is missing from the
+/// register tile that the first of them is in.
 struct lane_range {
   int first;
   int last;
@@ -81,7 +82,8 @@ lane_range visible_lanes(visibility sees, operand<Real> const& x, operand<Real> 
   constexpr int width = simd<Real>::width;
   std::int64_t const distance = y.begin - x.begin;
   if (sees == visibility::past) {
-    return {(std::max)(0, static_cast<int>(distance)) / width * width, x.lanes()};
+    int const first = (std::max)(0, static_cast<int>(distance)) / tile_rows * tile_rows;
+    return {first / width * width, x.lanes()};
   }
   if (sees == visibility::future) {
     return {0, (std::min)(x.lanes(), whole_vectors<Real>((std::max<std::int64_t>)(0, distance + y.count)))};
@@ -94,8 +96,13 @@ template <class Real>
 void load_rows(map_ref<Real> const& map, role r, int head, row_source const& source, tile_buffers<Real> const& buffers,
                operand<Real>& tile) {
   int const columns = whole_vectors<Real>(map.head_dim);
-  copy_rows(source, tile.begin, tile.count, tile.lanes(), 0, columns, buffers.staging, columns);
-  transpose_rows(buffers.staging, columns, tile.lanes(), map.head_dim, tile.rows, tile.stride);
+  if (source.kind == element_kind_of<Real> && columns == map.head_dim && tile.count == tile.lanes()) {
+    auto const* const rows = static_cast<Real const*>(source.data) + tile.begin * source.stride;
+    transpose_rows(rows, source.stride, tile.count, columns, tile.rows, tile.stride);
+  } else {
+    copy_rows(source, tile.begin, tile.count, tile.lanes(), 0, columns, buffers.staging, columns);
+    transpose_rows(buffers.staging, columns, tile.lanes(), map.head_dim, tile.rows, tile.stride);
+  }
   if (tile.raw != nullptr) {
     std::memcpy(tile.raw, tile.rows, sizeof(Real) * static_cast<std::size_t>(map.head_dim * tile.stride));
   }
@@ -120,35 +127,17 @@ void transpose_payload(value_columns const& columns, operand<Real> const& tile) 
   });
 }
 
-/// Zeroes what is not seen on the tile's diagonal, in each row from the lane of the same token on.
+/// The pairs of y's tokens with x's lanes from `first_lane` on that are seen.
 template <class Real>
-LINATTN_NEVER_INLINE void mask_pairs(visibility sees, operand<Real> const& x, operand<Real> const& y, lane_range range,
-                                     Real* pairs) {
-  using vector = simd<Real>;
-  for (int row = 0; sees != visibility::all && row < y.count; ++row) {
-    for (int lane = range.first; lane < range.last; lane += vector::width) {
-      int const diagonal = static_cast<int>(y.begin + row - x.begin) - lane;
-      Real* const at = pairs + row * x.stride + lane;
-      if (sees == visibility::past && diagonal > 0) {
-        keep_from(vector::load(at), diagonal).store(at);
-      } else if (sees == visibility::future && diagonal + 1 < vector::width) {
-        keep_below(vector::load(at), diagonal + 1).store(at);
-      }
-    }
-  }
-}
-
-/// sums[x] += sum_y weights[y][x] extra[y].
-template <class Real>
-LINATTN_NEVER_INLINE void sum_pairs(operand<Real> const& x, operand<Real> const& y, lane_range range,
-                                    Real const* weights, Real* sums) {
-  using vector = simd<Real>;
-  for (int lane = range.first; lane < range.last; lane += vector::width) {
-    vector sum(Real(0));
-    for (int row = 0; row < y.count; ++row) {
-      sum = multiply_add(vector::load(weights + row * x.stride + lane), vector(y.extra[row]), sum);
-    }
-    (vector::load(sums + lane) + sum).store(sums + lane);
+pair_mask mask_of(visibility sees, operand<Real> const& x, operand<Real> const& y, int first_lane) noexcept {
+  int const diagonal = static_cast<int>(y.begin - x.begin) - first_lane;  // the lane of y's first token
+  switch (sees) {
+    case visibility::past:
+      return {diagonal, pair_mask::none};
+    case visibility::future:
+      return {-pair_mask::none, diagonal + 1};
+    default:
+      return {};
   }
 }
 
@@ -159,13 +148,10 @@ void weigh_pairs(map_ref<Real> const& map, visibility sees, operand<Real> const&
   lane_range const range = visible_lanes(sees, x, y);
   int const lanes = range.last - range.first;
   Real* const weights = buffers.weights + range.first;
-  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first,
-                                       x.stride, {weights, x.stride});
-  map.score(map.self, weights, x.stride, y.count, lanes);
-  mask_pairs(sees, x, y, range, buffers.weights);
-  if (y.extra != nullptr) {
-    sum_pairs(x, y, range, buffers.weights, buffers.sums);
-  }
+  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first, x.stride,
+                                       {weights, x.stride});
+  map.score(map.self, weights, x.stride, y.count, lanes, mask_of(sees, x, y, range.first), y.extra,
+            buffers.sums + range.first);
 }
 
 /// The same without the sums, and weight_grads = (payload_y . payload_x + extra_y extra_x) * score'(s).
@@ -176,44 +162,57 @@ void weigh_pairs_backward(map_ref<Real> const& map, visibility sees, value_colum
   int const lanes = range.last - range.first;
   Real* const weights = buffers.weights + range.first;
   Real* const grads = buffers.weight_grads + range.first;
-  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first,
-                                       x.stride, {weights, x.stride});
+  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first, x.stride,
+                                       {weights, x.stride});
   columns.for_each_panel([&](int column, int width) {
-    multiply<a_order::row_major, Real>(y.count, lanes, width,
-                                       {y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width},
-                                       x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride + range.first,
-                                       x.stride, {grads, x.stride, column > 0});
+    multiply<a_order::row_major, Real>(
+        y.count, lanes, width, {y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width},
+        x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride + range.first, x.stride,
+        column > 0 ? added_to(grads, x.stride) : matrix_c<Real>{grads, x.stride});
   });
   if (x.extra != nullptr) {
     multiply<a_order::row_major, Real>(y.count, lanes, 1, {y.extra, 1}, x.extra + range.first, x.stride,
-                                       {grads, x.stride, true});
+                                       added_to(grads, x.stride));
   }
-  map.score_backward(map.self, weights, grads, x.stride, y.count, lanes);
-  mask_pairs(sees, x, y, range, buffers.weights);
-  mask_pairs(sees, x, y, range, buffers.weight_grads);
+  map.score_backward(map.self, weights, grads, x.stride, y.count, lanes, mask_of(sees, x, y, range.first));
+}
+
+/// The rows [first, ...) of sum_y weights[y][x] payload[y], in the panel at `column`.
+template <class Real>
+product<Real> pair_product(visibility sees, operand<Real> const& x, operand<Real> const& y,
+                           tile_buffers<Real> const& buffers, int first, int column, int width) noexcept {
+  product<Real> p{
+      {buffers.weights + first, x.stride}, y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width, y.count};
+  int const diagonal = first - static_cast<int>(y.begin - x.begin);  // the y token of row `first`
+  if (sees == visibility::past) {
+    p.band_last = diagonal + 1;
+  } else if (sees == visibility::future) {
+    p.band_first = diagonal;
+  }
+  return p;
+}
+
+/// phi(x)^T kv over the features [first, last), which are in buffers.features, in the panel at `column`.
+template <class Real>
+product<Real> state_product(map_ref<Real> const& map, operand<Real> const& x, running_state<Real> const& state,
+                            tile_buffers<Real> const& buffers, int first, int last, int column, int width) noexcept {
+  return {{buffers.features, x.stride},
+          state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width,
+          width,
+          last - first};
 }
 
 /// values[x] += sum_y weights[y][x] payload[y]. Works row tile by row tile, each over the y tokens that it sees.
 template <class Real>
 void add_pair_values(visibility sees, value_columns const& columns, operand<Real> const& x, operand<Real> const& y,
-                     tile_buffers<Real> const& buffers) {
-  int const distance = static_cast<int>(y.begin - x.begin);
+                     tile_buffers<Real> const& buffers, row_prefetcher* prefetch = nullptr) {
   lane_range const range = visible_lanes(sees, x, y);
-  int const end = (std::min)(x.count, range.last);
-  for (int row = range.first; row < end; row += tile_rows) {
-    int const rows = (std::min)(tile_rows, end - row);
-    int const first = sees == visibility::future ? (std::max)(0, row - distance) : 0;
-    int const last = sees == visibility::past ? (std::min)(y.count, row + rows - distance) : y.count;
-    if (first >= last) {
-      continue;
-    }
-    columns.for_each_panel([&](int column, int width) {
-      multiply<a_order::depth_major, Real>(
-          rows, width, last - first, {buffers.weights + first * x.stride + row, x.stride},
-          y.payload + static_cast<std::ptrdiff_t>(column) * y.stride + first * width, width,
-          {buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride + row * width, width, true});
-    });
-  }
+  int const rows = (std::min)(x.count, range.last) - range.first;
+  columns.for_each_panel([&](int column, int width) {
+    product<Real> const terms[1] = {pair_product(sees, x, y, buffers, range.first, column, width)};
+    Real* const values = buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride + range.first * width;
+    multiply<a_order::depth_major>(rows, width, terms, added_to(values, width), prefetch);
+  });
 }
 
 /// grads[x] += sum_y weight_grads[y][x] y'.
@@ -223,7 +222,7 @@ void add_pair_grads(map_ref<Real> const& map, visibility sees, operand<Real> con
   lane_range const range = visible_lanes(sees, x, y);
   multiply<a_order::row_major, Real>(map.head_dim, range.last - range.first, y.count, {y.rows, y.stride},
                                      buffers.weight_grads + range.first, x.stride,
-                                     {buffers.grads + range.first, x.stride, true});
+                                     added_to(buffers.grads + range.first, x.stride));
 }
 
 /// sums[x] += sum_n phi[n][x] k_sum[n].
@@ -248,7 +247,7 @@ LINATTN_NEVER_INLINE void add_state_sums(Real const* phi, std::ptrdiff_t stride,
   }
 }
 
-/// k_sum[n] += sum_t phi[n][t] extra[t]; a vector's worth of features is summed at once, by a transpose.
+/// k_sum[n] += sum_t phi[n][t] extra[t].
 template <class Real>
 LINATTN_NEVER_INLINE void update_state_sums(Real const* phi, std::ptrdiff_t stride, int lanes, int features,
                                             Real const* extra, matrix_c<Real> const& k_sum) {
@@ -256,59 +255,66 @@ LINATTN_NEVER_INLINE void update_state_sums(Real const* phi, std::ptrdiff_t stri
   constexpr int width = vector::width;
   for (int n = 0; n < features; n += width) {
     array_of<vector, width> partial;
+    int const last = features - 1 - n;  // sums beyond it are never used
+    LINATTN_UNROLL
     for (int i = 0; i < width; ++i) {
-      partial[i] = vector(Real(0));
-      for (int t = 0; n + i < features && t < lanes; t += width) {
-        partial[i] = multiply_add(vector::load(phi + (n + i) * stride + t), vector::load(extra + t), partial[i]);
+      Real const* const row = phi + (n + (std::min)(i, last)) * stride;
+      partial[i] = vector::load(row) * vector::load(extra);
+      for (int t = width; t < lanes; t += width) {
+        partial[i] = multiply_add(vector::load(row + t), vector::load(extra + t), partial[i]);
       }
     }
-    transpose<Real>(partial);
-    vector total[1][1] = {{partial[0]}};
-    for (int i = 1; i < width; ++i) {
-      total[0][0] = total[0][0] + partial[i];
-    }
-    finish_tile(total, k_sum, n);
+    vector total[1][1] = {{sums_of_lanes<Real>(partial)}};
+    finish_tile(total, k_sum, 0, n);
+  }
+}
+
+/// The features [first, last) of x into buffers.features, and sums[x] += phi(x) . k_sum over them.
+template <class Real>
+void load_features(map_ref<Real> const& map, operand<Real> const& x, running_state<Real> const& state,
+                   tile_buffers<Real> const& buffers, int first, int last) {
+  map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
+  if (state.k_sum != nullptr) {
+    add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
   }
 }
 
 /// values[x] += phi(x)^T kv and sums[x] += phi(x) . k_sum.
 template <class Real>
-void read_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x, running_state<Real> const& state,
-                tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
+void read_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x,
+                running_state<Real> const& state, tile_buffers<Real> const& buffers) {
   for (int first = 0; first < map.feature_dim; first += feature_block) {
     int const last = (std::min)(first + feature_block, map.feature_dim);
-    map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
-    if (state.k_sum != nullptr) {
-      add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
-    }
+    load_features(map, x, state, buffers, first, last);
     columns.for_each_panel([&](int column, int width) {
-      multiply<a_order::depth_major, Real>(
-          x.count, width, last - first, {buffers.features, x.stride},
-          state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width,
-          {buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride, width, true}, prefetch);
+      product<Real> const terms[1] = {state_product(map, x, state, buffers, first, last, column, width)};
+      Real* const values = buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride;
+      multiply<a_order::depth_major>(x.count, width, terms, added_to(values, width));
     });
   }
 }
 
 /// kv += sum_y phi(y) payload^T and k_sum += sum_y phi(y) extra: the tile is summed from zero, then added once.
 template <class Real>
-void update_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& y, running_state<Real>& state,
-                  tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  auto const offset = [](Real* base, std::ptrdiff_t by) { return base != nullptr ? base + by : nullptr; };
+void update_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& y,
+                  running_state<Real>& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
+  // A segment has its sum by itself (local) and beside it the state that it began with (base).
+  auto const target = [](Real* data, Real* local, Real* base, std::ptrdiff_t at, std::ptrdiff_t stride) {
+    return local == nullptr ? added_to(data + at, stride)
+                            : matrix_c<Real>{data + at, stride, base + at, stride, local + at};
+  };
   for (int first = 0; first < map.feature_dim; first += feature_block) {
     int const last = (std::min)(first + feature_block, map.feature_dim);
     map.features(map.self, y.rows, y.stride, y.lanes(), first, last, buffers.features, y.stride);
     if (state.k_sum != nullptr) {
       update_state_sums(buffers.features, y.stride, y.lanes(), last - first, y.extra,
-                        matrix_c<Real>{state.k_sum + first, 0, true, offset(state.local_k_sum, first),
-                                       offset(state.base_k_sum, first)});
+                        target(state.k_sum, state.local_k_sum, state.base_k_sum, first, 0));
     }
     columns.for_each_panel([&](int column, int width) {
       std::ptrdiff_t const at = static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
-      multiply<a_order::row_major, Real>(
-          last - first, width, y.count, {buffers.features, y.stride},
-          y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width,
-          {state.kv + at, width, true, offset(state.local_kv, at), offset(state.base_kv, at)}, prefetch);
+      multiply<a_order::row_major, Real>(last - first, width, y.count, {buffers.features, y.stride},
+                                         y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width,
+                                         target(state.kv, state.local_kv, state.base_kv, at, width), prefetch);
     });
   }
   state.zero = false;
@@ -317,7 +323,7 @@ void update_state(map_ref<Real> const& map, value_columns const& columns, operan
 /// grads[x] += the gradient through the state: dphi(x) = kv payload_x + k_sum extra_x.
 template <class Real>
 void add_state_grads(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x,
-                     running_state<Real> const& state, tile_buffers<Real> const& buffers) {
+                     running_state<Real> const& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
   using vector = simd<Real>;
   for (int first = 0; first < map.feature_dim; first += feature_block) {
     int const last = (std::min)(first + feature_block, map.feature_dim);
@@ -326,7 +332,7 @@ void add_state_grads(map_ref<Real> const& map, value_columns const& columns, ope
           last - first, x.lanes(), width,
           {state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
           x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride, x.stride,
-          {buffers.features, x.stride, column > 0});
+          column > 0 ? added_to(buffers.features, x.stride) : matrix_c<Real>{buffers.features, x.stride}, prefetch);
     });
     for (int n = first; state.k_sum != nullptr && n < last; ++n) {
       Real* const row = buffers.features + (n - first) * x.stride;

@@ -70,6 +70,7 @@ model make_model(run_settings const& run) {
                 .taps = 3,
                 .deviation = run.deviation,
                 .softmax_key_dim = value_dim_of(run),
+                .form_by_length = true,
                 .seed = run.seed});
 }
 

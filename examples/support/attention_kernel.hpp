@@ -22,6 +22,8 @@ struct attention_shape {
   static constexpr int head_dim = 16;
   /// Of queries and keys: head_dim, but for softmax attention.
   int key_dim = head_dim;
+  /// Whether linattn chooses the form, parallel or chunkwise, by the sequence's length; else chunkwise.
+  bool form_by_length = false;
 
   int out_width() const { return heads * value_dim; }
   /// A row of the fused projection: all heads' q, then all k, then all v.

@@ -8,15 +8,15 @@ namespace example {
 using plain_map = linattn::rebased<attention_shape::head_dim, linattn::normalize::none>;
 
 std::unique_ptr<attention_kernel> make_rebased_gamma_beta(attention_shape shape) {
-  return std::make_unique<cpu_kernel<plain_map, learns::gamma_and_beta>>(shape);
+  return make_cpu_kernel<plain_map, learns::gamma_and_beta>(shape);
 }
 
 std::unique_ptr<attention_kernel> make_rebased_gamma(attention_shape shape) {
-  return std::make_unique<cpu_kernel<plain_map, learns::gamma>>(shape);
+  return make_cpu_kernel<plain_map, learns::gamma>(shape);
 }
 
 std::unique_ptr<attention_kernel> make_rebased_plain(attention_shape shape) {
-  return std::make_unique<cpu_kernel<plain_map, learns::nothing>>(shape);
+  return make_cpu_kernel<plain_map, learns::nothing>(shape);
 }
 
 }  // namespace example

@@ -6,12 +6,11 @@
 namespace example {
 
 std::unique_ptr<attention_kernel> make_elu_plus_one(attention_shape shape) {
-  return std::make_unique<cpu_kernel<linattn::elu_plus_one<attention_shape::head_dim>, learns::nothing>>(shape);
+  return make_cpu_kernel<linattn::elu_plus_one<attention_shape::head_dim>, learns::nothing>(shape);
 }
 
 std::unique_ptr<attention_kernel> make_identity(attention_shape shape) {
-  return std::make_unique<
-      cpu_kernel<linattn::identity<attention_shape::head_dim>, learns::nothing, linattn::unnormalized>>(shape);
+  return make_cpu_kernel<linattn::identity<attention_shape::head_dim>, learns::nothing, linattn::unnormalized>(shape);
 }
 
 }  // namespace example

@@ -6,11 +6,11 @@
 namespace example {
 
 std::unique_ptr<attention_kernel> make_based(attention_shape shape) {
-  return std::make_unique<cpu_kernel<linattn::taylor<attention_shape::head_dim>, learns::nothing>>(shape);
+  return make_cpu_kernel<linattn::taylor<attention_shape::head_dim>, learns::nothing>(shape);
 }
 
 std::unique_ptr<attention_kernel> make_power2(attention_shape shape) {
-  return std::make_unique<cpu_kernel<linattn::power<attention_shape::head_dim, 2>, learns::nothing>>(shape);
+  return make_cpu_kernel<linattn::power<attention_shape::head_dim, 2>, learns::nothing>(shape);
 }
 
 }  // namespace example

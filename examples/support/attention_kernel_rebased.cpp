@@ -8,11 +8,11 @@ namespace example {
 using rebased_map = linattn::rebased<attention_shape::head_dim>;
 
 std::unique_ptr<attention_kernel> make_rebased(attention_shape shape) {
-  return std::make_unique<cpu_kernel<rebased_map, learns::gamma_and_beta>>(shape);
+  return make_cpu_kernel<rebased_map, learns::gamma_and_beta>(shape);
 }
 
 std::unique_ptr<attention_kernel> make_rebased_norm(attention_shape shape) {
-  return std::make_unique<cpu_kernel<rebased_map, learns::nothing>>(shape);
+  return make_cpu_kernel<rebased_map, learns::nothing>(shape);
 }
 
 }  // namespace example

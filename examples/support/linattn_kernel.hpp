@@ -187,8 +187,12 @@ class linattn_kernel final : public attention_kernel {
   attention_shape shape_;
 };
 
-/// On the CPU, where linattn chooses the form by the sequence's length.
 template <class Map, learns Learns, class Normalizer = linattn::sum_normalizer>
-using cpu_kernel = linattn_kernel<Map, Learns, Normalizer, on_cpu, linattn::automatic>;
+std::unique_ptr<attention_kernel> make_cpu_kernel(attention_shape shape) {
+  if (shape.form_by_length) {
+    return std::make_unique<linattn_kernel<Map, Learns, Normalizer, on_cpu, linattn::automatic>>(shape);
+  }
+  return std::make_unique<linattn_kernel<Map, Learns, Normalizer>>(shape);
+}
 
 }  // namespace example

@@ -66,6 +66,7 @@ std::unique_ptr<mixer> model::make_mixer(char kind) {
     return std::make_unique<time_mixer>(parameters_, width, deviation);
   }
   attention_shape shape{settings_.heads, settings_.value_dim, settings_.eps};
+  shape.form_by_length = settings_.form_by_length;
   if (settings_.kernel == kSoftmax) {
     shape.key_dim = settings_.softmax_key_dim;
   }

@@ -31,6 +31,7 @@ struct model_settings {
   float deviation = 0.02F;  // of the start values of the mixers' matrices; or kByWidth
   /// Of softmax attention's queries and keys; linattn's maps are instantiated for attention_shape::head_dim alone.
   int softmax_key_dim = attention_shape::head_dim;
+  bool form_by_length = false;  // attention_shape's
   unsigned seed = 1;
   /// Another maker, and the attentions run on another device.
   std::unique_ptr<attention_kernel> (*make_kernel)(std::string_view, attention_shape) = make_attention_kernel;

@@ -6,6 +6,7 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <cstring>
 
 #include "buffer.hpp"
 
@@ -25,8 +26,10 @@ constexpr int kTileColumns = static_cast<int>(kLanes * kVectors);
 constexpr int kFewRows = 12;
 
 using vector = float __attribute__((vector_size(kLanes * sizeof(float))));
-/// The same in arrays of floats, at any address.
-using stored_vector = float __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
+
+// Arrays of floats lie at any address. (A type of vectors with a smaller alignment is not the same to g++ and clang++.)
+void load(float const* from, vector& to) { std::memcpy(&to, from, sizeof to); }
+void store(vector const& from, float* to) { std::memcpy(to, &from, sizeof from); }
 
 /// A factor whose element (row, column) is data[row * row_step + column * column_step].
 struct factor {
@@ -39,7 +42,10 @@ template <std::size_t Rows>
 void multiply_tile(factor left, factor panel, int depth, float* out, long out_step, int columns, bool add) {
   vector sums[Rows][kVectors] = {};
   for (int k = 0; k < depth; ++k) {
-    auto const* const row = reinterpret_cast<stored_vector const*>(panel.data + k * panel.row_step);
+    vector row[kVectors];
+    for (std::size_t v = 0; v < kVectors; ++v) {
+      load(panel.data + k * panel.row_step + static_cast<long>(v * kLanes), row[v]);
+    }
     for (std::size_t r = 0; r < Rows; ++r) {
       float const weight = left.data[static_cast<long>(r) * left.row_step + k * left.column_step];
       for (std::size_t v = 0; v < kVectors; ++v) {
@@ -49,16 +55,19 @@ void multiply_tile(factor left, factor panel, int depth, float* out, long out_st
   }
   for (std::size_t r = 0; r < Rows; ++r) {
     float* const to = out + static_cast<long>(r) * out_step;
-    auto const* const from = reinterpret_cast<float const*>(sums[r]);
     if (columns == kTileColumns) {
-      auto* const whole = reinterpret_cast<stored_vector*>(to);
       for (std::size_t v = 0; v < kVectors; ++v) {
-        whole[v] = add ? whole[v] + sums[r][v] : sums[r][v];
+        vector before = {};
+        if (add) {
+          load(to + v * kLanes, before);
+        }
+        store(before + sums[r][v], to + v * kLanes);
       }
       continue;
     }
     for (int c = 0; c < columns; ++c) {
-      to[c] = add ? to[c] + from[c] : from[c];
+      auto const at = static_cast<std::size_t>(c);
+      to[c] = (add ? to[c] : 0) + sums[r][at / kLanes][at % kLanes];
     }
   }
 }

@@ -4,6 +4,7 @@
 #ifndef LINATTN_BENCHMARKS_SUPPORT_NUMBERS_HPP
 #define LINATTN_BENCHMARKS_SUPPORT_NUMBERS_HPP
 
+#include <linattn/core/aligned_allocator.hpp>
 #include <linattn/core/element.hpp>
 
 #include <array>
@@ -24,14 +25,18 @@ inline constexpr int tensor_count = 8;
 /// The most elements that a tensor may have: 2^17 tokens and heads of 64 channels.
 inline constexpr std::size_t largest_tensor = std::size_t{1} << 23U;
 
+/// Begins at a cache line, as tensors of other libraries do.
+template <class T>
+using vector_of = std::vector<T, linattn::detail::aligned_allocator<T>>;
+
 template <linattn::Element Element>
 Element* memory_of(tensor which, std::int64_t count);
 
 namespace detail {
 
 template <linattn::Element Element>
-std::vector<Element> made(tensor which) {
-  std::vector<Element> numbers(largest_tensor);
+vector_of<Element> made(tensor which) {
+  vector_of<Element> numbers(largest_tensor);
   if (static_cast<int>(which) >= input_count) {
     return numbers;
   }
@@ -58,8 +63,8 @@ Element* memory_of(tensor which, std::int64_t count) {
   if (count < 0 || static_cast<std::size_t>(count) > largest_tensor) {
     throw std::length_error("linattn_benchmark::memory_of: a tensor of more than 2^23 elements");
   }
-  static std::array<std::vector<Element>, tensor_count> tensors;
-  std::vector<Element>& numbers = tensors[static_cast<std::size_t>(which)];
+  static std::array<vector_of<Element>, tensor_count> tensors;
+  vector_of<Element>& numbers = tensors[static_cast<std::size_t>(which)];
   if (numbers.empty()) {
     numbers = detail::made<Element>(which);
   }

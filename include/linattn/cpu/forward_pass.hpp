@@ -113,7 +113,7 @@ class forward_pass {
     std::int64_t const features = p_.map.feature_dim;
     std::int64_t const calls = whole ? tiles * (m_.y.stride / between)
                                      : tiles * (features / between) + features / tile_rows * (m_.y.stride / between);
-    prefetch_.restart(rows, calls + 1);
+    prefetch_.restart(rows, calls * columns_.panels());
     if (rows <= 0) {
       return;  // there is no such row, and its address may not exist
     }

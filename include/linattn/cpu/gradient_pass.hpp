@@ -157,8 +157,8 @@ class gradient_pass_base {
     std::int64_t const rows = there ? (std::min)(p_.plan.block(length()), length() - next) : 0;
     // About as many calls come before those rows are read: from the state's products, and those of its gradient.
     std::int64_t const calls = std::int64_t{p_.map.feature_dim} / tile_rows *
-                               ((m_.y.stride + columns_.padded) / row_prefetcher::depth_between);
-    prefetch_.restart(rows, calls + 1);
+                               (m_.y.stride * columns_.panels() + columns_.padded) / row_prefetcher::depth_between;
+    prefetch_.restart(rows, calls);
     if (rows == 0) {
       return;
     }

@@ -28,50 +28,56 @@ class row_prefetcher {
  public:
   static constexpr int depth_between = 32;  // multiply-add steps of a register tile between two calls
 
-  /// Rows to come, and in about how many calls.
+  /// Rows to come, and about how many calls come before they are needed.
   void restart(std::int64_t rows, std::int64_t calls) noexcept {
-    rows_left_ = rows;
-    rows_a_call_ = static_cast<int>((std::max<std::int64_t>)(0, rows) / calls) + 1;
-    streams_ = 0;
-    for (stream& s : stream_) {
-      s = {};
-    }
+    rows_left_ = (std::max<std::int64_t>)(0, rows);
+    rows_a_call_ = static_cast<int>(rows_left_ / (calls + 1)) + 1;
+    calls_a_row_ = static_cast<int>((std::max<std::int64_t>)(1, calls / (rows_left_ + 1)));
+    calls_left_ = calls_a_row_;
+    read_end_ = end_ = lines_;
   }
+
+  /// The first of the rows of a tensor. Tensors that will be written come last.
   void add(void const* row, std::ptrdiff_t stride, std::ptrdiff_t bytes, bool written = false) noexcept {
-    stream_[streams_++] = {static_cast<char const*>(row), stride, bytes, written};
+    for (std::ptrdiff_t i = 0; i < bytes && end_ != lines_ + most_lines; i += 64) {
+      *end_++ = {reinterpret_cast<std::uintptr_t>(row) + static_cast<std::uintptr_t>(i),
+                 static_cast<std::uintptr_t>(stride)};
+    }
+    read_end_ = written ? read_end_ : end_;
   }
 
   LINATTN_ALWAYS_INLINE void touch() noexcept {
 #if LINATTN_VECTOR_EXTENSIONS
-    for (int n = 0; n < rows_a_call_ && rows_left_ > 0; ++n) {
-      --rows_left_;
-      for (stream& s : stream_) {
-        for (std::ptrdiff_t i = 0; i < s.bytes; i += line) {
-          if (s.written) {
-            __builtin_prefetch(s.row + i, 1);
-          } else {
-            __builtin_prefetch(s.row + i, 0);
-          }
-        }
-        s.row += rows_left_ > 0 ? s.stride : 0;
+    if (--calls_left_ > 0) {
+      return;
+    }
+    calls_left_ = calls_a_row_;
+    for (int n = 0; n < rows_a_call_ && rows_left_ > 0; ++n, --rows_left_) {
+      for (cache_line* line = lines_; line != read_end_; ++line) {
+        __builtin_prefetch(reinterpret_cast<void const*>(line->address), 0);
+        line->address += line->stride;
+      }
+      for (cache_line* line = read_end_; line != end_; ++line) {
+        __builtin_prefetch(reinterpret_cast<void const*>(line->address), 1);
+        line->address += line->stride;
       }
     }
 #endif
   }
 
  private:
-  static constexpr std::ptrdiff_t line = 64;
-  static constexpr int max_streams = 6;
-  struct stream {
-    char const* row;
-    std::ptrdiff_t stride;
-    std::ptrdiff_t bytes;
-    bool written;
+  struct cache_line {
+    std::uintptr_t address;  // a number: it may run past the last row
+    std::uintptr_t stride;
   };
-  stream stream_[max_streams] = {};
+  static constexpr int most_lines = 64;  // of a row of all tensors; the hardware fetches what follows
+  cache_line lines_[most_lines];
+  cache_line* read_end_ = lines_;
+  cache_line* end_ = lines_;
   std::int64_t rows_left_ = 0;
-  int rows_a_call_ = 0;
-  int streams_ = 0;
+  int rows_a_call_ = 1;
+  int calls_a_row_ = 1;
+  int calls_left_ = 1;
 };
 
 /// Where the rows of A lie: [row][depth], or [depth][row].

@@ -150,6 +150,8 @@ struct value_columns {
   int padded = 0;  // end - begin, rounded up to the vector width
   int panel = 1;   // columns of a panel
 
+  [[nodiscard]] int panels() const noexcept { return (padded + panel - 1) / panel; }
+
   template <class F>
   LINATTN_ALWAYS_INLINE void for_each_panel(F&& f) const {
     for (int column = 0; column < padded; column += panel) {

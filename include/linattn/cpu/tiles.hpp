@@ -324,22 +324,20 @@ void update_state(map_ref<Real> const& map, value_columns const& columns, operan
 template <class Real>
 void add_state_grads(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x,
                      running_state<Real> const& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  using vector = simd<Real>;
   for (int first = 0; first < map.feature_dim; first += feature_block) {
     int const last = (std::min)(first + feature_block, map.feature_dim);
     columns.for_each_panel([&](int column, int width) {
-      multiply<a_order::row_major, Real>(
-          last - first, x.lanes(), width,
-          {state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
-          x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride, x.stride,
+      bool const with_sums = column == 0 && state.k_sum != nullptr;
+      product<Real> const terms[2] = {
+          {{state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
+           x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride,
+           x.stride,
+           width},
+          {{with_sums ? state.k_sum + first : nullptr, 1}, x.extra, x.stride, with_sums ? 1 : 0}};
+      multiply<a_order::row_major>(
+          last - first, x.lanes(), terms,
           column > 0 ? added_to(buffers.features, x.stride) : matrix_c<Real>{buffers.features, x.stride}, prefetch);
     });
-    for (int n = first; state.k_sum != nullptr && n < last; ++n) {
-      Real* const row = buffers.features + (n - first) * x.stride;
-      for (int t = 0; t < x.lanes(); t += vector::width) {
-        multiply_add(vector(state.k_sum[n]), vector::load(x.extra + t), vector::load(row + t)).store(row + t);
-      }
-    }
     map.feature_backward(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride, buffers.grads);
   }
 }

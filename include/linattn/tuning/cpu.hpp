@@ -13,7 +13,7 @@ struct cpu_tuning {
   /// Chunk of chunkwise<>: 16 to 64 are within a few percent at d = 16, V = 64; 32 is in the middle of the flat part.
   static constexpr int default_chunk = 32;
   /// Queries that share one load of the keys in the parallel form, and keys weighed at a time.
-  static constexpr int x_tile_tokens = 128;
+  static constexpr int x_tile_tokens = 256;
   static constexpr int y_tile_tokens = 32;
   /// A longer sequence is summed segment by segment, whether or not threads share it: its bits stay the same.
   static constexpr std::int64_t segment_tokens = 4096;

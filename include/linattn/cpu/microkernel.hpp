@@ -28,6 +28,10 @@ class row_prefetcher {
  public:
   static constexpr int depth_between = 32;  // multiply-add steps of a register tile between two calls
 
+  row_prefetcher() = default;
+  row_prefetcher(row_prefetcher const&) = delete;  // it points into itself
+  row_prefetcher& operator=(row_prefetcher const&) = delete;
+
   /// Rows to come, and about how many calls come before they are needed.
   void restart(std::int64_t rows, std::int64_t calls) noexcept {
     rows_left_ = (std::max<std::int64_t>)(0, rows);

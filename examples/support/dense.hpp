@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Dense products of row-major float matrices, done by Eigen inside dense.cpp. Not a matrix library: five calls,
+// Dense products of row-major float matrices, some by Eigen inside dense.cpp. Not a matrix library: five calls,
 // contiguous memory, one thread; whoever includes this header does not include Eigen.
 #pragma once
 

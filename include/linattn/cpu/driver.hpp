@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Runs a pass over every stream of a call: stream by stream, or, where threads outnumber the streams, segment by segment
-// of long sequences. Both ways add the same numbers in the same order, so the bits are the same.
+// Runs a pass over every stream of a call: stream by stream, or, where threads outnumber the streams, segment by
+// segment of long sequences. Both ways add the same numbers in the same order, so the bits are the same.
 #ifndef LINATTN_CPU_DRIVER_HPP
 #define LINATTN_CPU_DRIVER_HPP
 
@@ -41,9 +41,7 @@ class stream_runner {
     std::int64_t const length = pass.length();
     bool const segmented = plan_.segments(length) > 1;
     load_initial(pass, columns);
-    auto const each_segment = [&](auto&& f) {
-      for_each_piece<Pass::reversed>(0, length, plan_.segment(length), f);
-    };
+    auto const each_segment = [&](auto&& f) { for_each_piece<Pass::reversed>(0, length, plan_.segment(length), f); };
     if (pass.state_first()) {
       each_segment([&](std::int64_t begin, std::int64_t end) {
         if (segmented) {
@@ -70,6 +68,9 @@ class stream_runner {
       end_segments();
     }
     if (pass.wants_final_state()) {
+      if (m_.state.zero) {
+        load_state<Real>(features_, {}, columns, m_.state.kv, m_.state.k_sum);  // nothing was added to it
+      }
       store_state<Real>(features_, pass.final_state(), columns, m_.state.kv, m_.state.k_sum);
     }
   }
@@ -81,6 +82,7 @@ class stream_runner {
     running_state<Real> const own = m_.state;
     m_.state.kv = to;
     m_.state.k_sum = own.k_sum != nullptr ? to + std::int64_t{columns.padded} * features_ : nullptr;
+    m_.state.zero = false;  // it is added to, as the sum of a segment is elsewhere
     accumulate<Pass>(pass, begin, end);
     m_.state = own;
   }
@@ -112,11 +114,14 @@ class stream_runner {
   }
 
  private:
+  /// A state that is zero is not cleared: the first update overwrites it.
   template <class Pass>
   void load_initial(Pass& pass, value_columns const& columns) {
     auto const slot = pass.initial_state();
-    load_state<Real>(features_, slot, columns, m_.state.kv, m_.state.k_sum);
     m_.state.zero = slot.kv == nullptr && slot.k_sum == nullptr;
+    if (!m_.state.zero || plan_.segments(pass.length()) > 1) {
+      load_state<Real>(features_, slot, columns, m_.state.kv, m_.state.k_sum);
+    }
     end_segments();
   }
 
@@ -181,8 +186,8 @@ double forward_work(map_ref<Real> const& map, call_shape const& shape, schedule 
 }
 
 template <class Real>
-division<Real> divide(cpu_executor const& exec, map_ref<Real> const& map, call_shape const& shape,
-                      schedule const& plan, bool gradients, bool denominator) noexcept {
+division<Real> divide(cpu_executor const& exec, map_ref<Real> const& map, call_shape const& shape, schedule const& plan,
+                      bool gradients, bool denominator) noexcept {
   division<Real> result;
   std::int64_t const longest = shape.longest_sequence();
   std::int64_t const pairs = shape.sequences * shape.kv_heads;
@@ -208,7 +213,8 @@ division<Real> divide(cpu_executor const& exec, map_ref<Real> const& map, call_s
 /// Turns the sums of a stream's segments into the states before them, in the pass's direction; where the outputs need
 /// the whole sum first, into that sum. Stores the final state.
 template <class Pass, class Real>
-void scan_segments(Pass& pass, int features, value_columns const& columns, std::int64_t segments, Real* states, std::int64_t size) {
+void scan_segments(Pass& pass, int features, value_columns const& columns, std::int64_t segments, Real* states,
+                   std::int64_t size) {
   Real* const total = pass.state().kv;  // kv and k_sum apart; a scratch copy of the running sum
   Real* const total_sums = pass.state().k_sum;
   std::int64_t const kv_size = std::int64_t{columns.padded} * features;
@@ -246,8 +252,8 @@ void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> c
   schedule const& plan = problem.plan;
   auto const with_pass = [&](int worker, std::int64_t stream, auto&& f) {
     arena own = memory.piece(offset + static_cast<std::size_t>(worker) * parts.worker_bytes, parts.worker_bytes);
-    worker_memory<Real> buffers(own, problem.map, plan, longest, parts.streams.columns(0).padded,
-                                     problem.shape.group(), gradients, denominator);
+    worker_memory<Real> buffers(own, problem.map, plan, longest, parts.streams.columns(0).padded, problem.shape.group(),
+                                gradients, denominator);
     stream_id const id = parts.streams[stream];
     value_columns const columns = parts.streams.columns(id.range);
     Pass pass(problem, buffers);
@@ -283,10 +289,9 @@ void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> c
     });
   };
   auto const nothing = [](Pass&, value_columns const&, stream_runner<Real>&) {};
-  each_segment(
-      [](Pass& pass, value_columns const& columns, stream_runner<Real>& runner, std::int64_t begin,
-         std::int64_t end, Real* state) { runner.sum_segment(pass, columns, begin, end, state); },
-      nothing);
+  each_segment([](Pass& pass, value_columns const& columns, stream_runner<Real>& runner, std::int64_t begin,
+                  std::int64_t end, Real* state) { runner.sum_segment(pass, columns, begin, end, state); },
+               nothing);
   for_each_task(exec, parts.workers, parts.streams.size(), [&](std::int64_t stream, int worker) {
     with_pass(worker, stream, [&](Pass& pass, value_columns const& columns, stream_runner<Real>) {
       std::int64_t const count = plan.segments(pass.length());
@@ -296,8 +301,8 @@ void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> c
     });
   });
   each_segment(
-      [](Pass& pass, value_columns const& columns, stream_runner<Real>& runner, std::int64_t begin,
-         std::int64_t end, Real const* state) {
+      [](Pass& pass, value_columns const& columns, stream_runner<Real>& runner, std::int64_t begin, std::int64_t end,
+         Real const* state) {
         bool const first = Pass::reversed ? end == pass.length() : begin == 0;
         auto const initial = pass.initial_state();
         runner.run_segment(pass, columns, begin, end, state,

@@ -67,7 +67,7 @@ struct running_state {
   Real* local_k_sum = nullptr;
   Real* base_kv = nullptr;
   Real* base_k_sum = nullptr;
-  bool zero = true;  // nothing has been added yet
+  bool zero = true;  // nothing has been added yet, and kv and k_sum may be unset
 };
 
 /// The lanes of x that see any token of y, in whole vectors. Where these are the last lanes, none is missing from the
@@ -298,10 +298,13 @@ void read_state(map_ref<Real> const& map, value_columns const& columns, operand<
 template <class Real>
 void update_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& y,
                   running_state<Real>& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  // A segment has its sum by itself (local) and beside it the state that it began with (base).
-  auto const target = [](Real* data, Real* local, Real* base, std::ptrdiff_t at, std::ptrdiff_t stride) {
-    return local == nullptr ? added_to(data + at, stride)
-                            : matrix_c<Real>{data + at, stride, base + at, stride, local + at};
+  // A segment has its sum by itself (local) and beside it the state that it began with (base). What is zero may be
+  // unset.
+  auto const target = [&](Real* data, Real* local, Real* base, std::ptrdiff_t at, std::ptrdiff_t stride) {
+    if (local != nullptr) {
+      return matrix_c<Real>{data + at, stride, base + at, stride, local + at};
+    }
+    return state.zero ? matrix_c<Real>{data + at, stride} : added_to(data + at, stride);
   };
   for (int first = 0; first < map.feature_dim; first += feature_block) {
     int const last = (std::min)(first + feature_block, map.feature_dim);

@@ -11,11 +11,13 @@
 
 namespace linattn::inline LINATTN_ABI::detail {
 
+inline constexpr std::size_t cache_line = 64;
+
 /// For std::vector, which refuses sizes that would overflow before it asks. Stateless; throws std::bad_alloc.
 template <class T>
 struct aligned_allocator {
   using value_type = T;
-  static constexpr std::align_val_t alignment{64};
+  static constexpr std::align_val_t alignment{cache_line};
 
   aligned_allocator() = default;
   template <class U>

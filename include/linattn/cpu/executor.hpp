@@ -3,6 +3,7 @@
 #ifndef LINATTN_CPU_EXECUTOR_HPP
 #define LINATTN_CPU_EXECUTOR_HPP
 
+#include <linattn/core/aligned_allocator.hpp>
 #include <linattn/core/arena.hpp>
 #include <linattn/core/config.hpp>
 #include <linattn/core/math.hpp>
@@ -42,8 +43,6 @@ struct cpu_executor {
 }  // namespace LINATTN_ISA
 
 namespace detail::inline LINATTN_ISA {
-
-inline constexpr std::size_t cache_line = 64;
 
 using arena = basic_arena<cache_line>;
 

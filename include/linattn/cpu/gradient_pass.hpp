@@ -49,7 +49,8 @@ struct gradient_problem {
 template <class Real>
 class gradient_pass_base {
  public:
-  gradient_pass_base(gradient_problem<Real> const& problem, worker_memory<Real>& memory) : p_(problem), m_(memory) {}
+  gradient_pass_base(gradient_problem<Real> const& problem, worker_memory<Real>& memory)
+      : p_(problem), m_(memory), values_(problem.map, memory.buffers) {}
 
   void bind(std::int64_t stream, stream_id const& id, value_columns const& columns) {
     stream_ = stream;
@@ -174,6 +175,7 @@ class gradient_pass_base {
 
   gradient_problem<Real> const& p_;
   worker_memory<Real>& m_;
+  value_sum<Real> values_;
   row_prefetcher prefetch_{};
   std::int64_t stream_ = 0;
   stream_id id_{};
@@ -185,7 +187,7 @@ class gradient_pass_base {
 template <class Real>
 class query_gradient_pass : public gradient_pass_base<Real> {
   using base = gradient_pass_base<Real>;
-  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_;
+  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_, base::values_;
 
  public:
   static constexpr bool reversed = false;
@@ -267,14 +269,14 @@ class query_gradient_pass : public gradient_pass_base<Real> {
       copy_rows(p_.denominator.source(tokens_.batch, head), m_.x.begin, count, count, 0, 1, m_.buffers.sums, 1);
       load_panels(p_.out.source(tokens_.batch, head), m_.x.begin, count, columns_, m_.x.stride, m_.buffers.values);
     } else {
-      std::fill(m_.buffers.values, m_.buffers.values + std::ptrdiff_t{columns_.padded} * m_.x.stride, Real(0));
+      values_.start();
       for_each_key_tile(begin, end, [&](visibility sees) {
         weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
-        add_pair_values(sees, columns_, m_.x, m_.y, m_.buffers);
+        values_.add_pairs(sees);
+        values_.flush(columns_, m_.x, m_.y, nullptr);  // the next tile of keys takes the place of this one
       });
-      if (!m_.state.zero) {
-        read_state(p_.map, columns_, m_.x, m_.state, m_.buffers);
-      }
+      row_target const nowhere{};
+      values_.finish(columns_, m_.x, m_.y, m_.state, nowhere, nullptr, []() -> Real const* { return nullptr; });
     }
     p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, count);
     Real* const factors = p_.factors(tokens_.batch, head, m_.x.begin);
@@ -302,12 +304,11 @@ class query_gradient_pass : public gradient_pass_base<Real> {
 template <class Real>
 class key_gradient_pass : public gradient_pass_base<Real> {
   using base = gradient_pass_base<Real>;
-  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_;
+  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_, base::values_;
 
  public:
   static constexpr bool reversed = true;
-  key_gradient_pass(gradient_problem<Real> const& problem, worker_memory<Real>& memory)
-      : base(problem, memory), values_(problem.map, memory.buffers) {}
+  using base::base;
 
   [[nodiscard]] state_slot<Real const> initial_state() const noexcept {
     return slot_of(p_.grad_final_state, id_.sequence, id_.kv_head);
@@ -374,7 +375,6 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     }
   }
 
-  value_sum<Real> values_;
   int placed_member_ = -1;
 };
 

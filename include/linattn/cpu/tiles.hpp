@@ -205,7 +205,7 @@ product<Real> state_product(map_ref<Real> const& map, operand<Real> const& x, ru
 /// values[x] += sum_y weights[y][x] payload[y]. Works row tile by row tile, each over the y tokens that it sees.
 template <class Real>
 void add_pair_values(visibility sees, value_columns const& columns, operand<Real> const& x, operand<Real> const& y,
-                     tile_buffers<Real> const& buffers, row_prefetcher* prefetch = nullptr) {
+                     tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
   lane_range const range = visible_lanes(sees, x, y);
   int const rows = (std::min)(x.count, range.last) - range.first;
   columns.for_each_panel([&](int column, int width) {
@@ -276,21 +276,6 @@ void load_features(map_ref<Real> const& map, operand<Real> const& x, running_sta
   map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
   if (state.k_sum != nullptr) {
     add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
-  }
-}
-
-/// values[x] += phi(x)^T kv and sums[x] += phi(x) . k_sum.
-template <class Real>
-void read_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x,
-                running_state<Real> const& state, tile_buffers<Real> const& buffers) {
-  for (int first = 0; first < map.feature_dim; first += feature_block) {
-    int const last = (std::min)(first + feature_block, map.feature_dim);
-    load_features(map, x, state, buffers, first, last);
-    columns.for_each_panel([&](int column, int width) {
-      product<Real> const terms[1] = {state_product(map, x, state, buffers, first, last, column, width)};
-      Real* const values = buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride;
-      multiply<a_order::depth_major>(x.count, width, terms, added_to(values, width));
-    });
   }
 }
 

@@ -44,8 +44,8 @@ class value_sum {
     waiting_ = false;
   }
 
-  /// Adds the state's share and stores the rows of x, each times a factor. `row_scale()` is called once, after the last
-  /// of buffers.sums; it returns a factor a row, or null.
+  /// Adds the state's share and stores the rows of x, each times a factor; columns that `to` does not have stay in
+  /// buffers.values. `row_scale()` is called once, after the last of buffers.sums; it returns a factor a row, or null.
   template <class RowScale>
   void finish(value_columns const& columns, operand<Real> const& x, operand<Real> const& y,
               running_state<Real> const& state, row_target const& to, row_prefetcher* prefetch, RowScale&& row_scale) {

@@ -31,7 +31,7 @@ struct prepare_kernel {
     real x[std::size_t{dim}];
     real gap;  // rows of even length begin in distinct banks
   };
-  /// As many as have room three times in a multiprocessor.
+  /// Rows of at most 66 KiB, else one warp: a multiprocessor has room for two such blocks on sm_80, three on sm_90.
   static constexpr int kThreads =
       !in_shared || sizeof(shared_row) <= 528 ? 128 : (sizeof(shared_row) <= 1056 ? 64 : 32);
   static constexpr int kMinBlocks = 1;

@@ -3,8 +3,8 @@
 // leaves the registers. It lives in the accumulators of V^T phi(K), and packed to operands these are B of phi(Q) S. A
 // warp owns 16 value columns and a group's features, in rotation octets. Up to head_dim 16, and where there are no
 // pairs, one group has all features, and there is one barrier a chunk. Else four warps have a group each: they leave
-// their shares of a chunk's outputs in shared memory, and after a second barrier each completes a quarter of the tokens.
-// Lane 4 g + t holds, of 16 dims,
+// their shares of a chunk's outputs in shared memory, and after a second barrier each completes a quarter of the
+// tokens. Lane 4 g + t holds, of 16 dims,
 //   q[2 b + i], k[2 i + b]  token 8 i + g, dims 8 b + 2 t, + 1             A and B of Q K^T; q also A of Q Z
 //   kt[2 i + b]             dim 8 b + g, tokens 8 i + 2 t, + 1             A, B of K^T K; octets: B of V^T phi(K)
 //   v[2 i + b]              value 8 b + g, tokens 8 i + 2 t, + 1           A of V^T phi(K), B of P V

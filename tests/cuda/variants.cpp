@@ -31,7 +31,7 @@ template <class Visit>
                {.gamma = true, .beta = true, .rank = 2, .shared = false}});
   constexpr bool double_alone = LINATTN_TEST_ELEMENTS == 8;  // the cubic's hooks are of float
   if constexpr (double_alone) {
-    visit(map_tag<maps::elu_plus_one>{}, dims<20>, sum,
+    visit(map_tag<maps::elu_plus_one>{}, dims<20, 33>, sum,
           recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
   } else {
     visit(map_tag<maps::user_cubic>{}, dims<3>, unnormalized,

@@ -15,9 +15,11 @@ struct engine<cpu_executor, automatic> : detail::cpu_engine<engine<cpu_executor,
   static detail::schedule plan(Attention const&, Args const& args) noexcept {
     using map = typename Attention::map_type;
     using tuning = detail::cpu_tuning;
+    std::int64_t const value_dim = args.v.extents[3];
+    double const state_bytes = sizeof(detail::real_of<Attention>) * map::feature_dim * static_cast<double>(value_dim);
     return {tuning::default_chunk,
-            detail::crossover_length(map::head_dim, map::feature_dim, args.v.extents[3], tuning::default_chunk,
-                                     tuning::crossover_overhead)};
+            detail::crossover_length(map::head_dim, map::feature_dim, value_dim, tuning::default_chunk,
+                                     tuning::crossover_overhead(state_bytes))};
   }
 };
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What including and instantiating linattn costs: CPU seconds of the compiler that built this program, with its flags,
-// and bytes of code. `with:header` compiles the include alone; `forward:2` beside `forward:1` is one more
-// instantiation. A translation unit that does not compile, or has no such function in its object, is an error and not a
-// time.
+// and bytes of code. `with:header` compiles the include alone. Of two instantiations, `one_more` is what the second
+// took: the difference to a unit with one, compiled just before. A translation unit that does not compile, or has no
+// such function in its object, is an error and not a time.
 
 #include "support/program.hpp"
 
@@ -84,24 +84,41 @@ class scratch_folder {
   char path_[32] = "/tmp/linattn-compile-XXXXXX";
 };
 
+std::string compiler_command(std::string const& source, std::string const& options, std::string const& object) {
+  return LINATTN_BENCHMARK_COMPILER " -std=c++20 -I" LINATTN_BENCHMARK_INCLUDE " " + options + " " + source + " -o " +
+         object;
+}
+
+/// CPU seconds of a command; less than zero if it fails.
+double seconds_of(std::string const& command) {
+  double const before = cpu_seconds_of_children();
+  return std::system(command.c_str()) == 0 ? cpu_seconds_of_children() - before : -1;
+}
+
 void compile(benchmark::State& state, std::string const& text, std::string const& verb, int count,
              std::string const& flags) {
   static scratch_folder const folder;
   std::string const source = folder.file("unit.cpp");
+  std::string const smaller = folder.file("smaller.cpp");
   std::string const object = folder.file("unit.o");
   std::ofstream(source) << text;
   bool const preprocess = flags == "-E";
   std::string const options = preprocess ? flags : flags + " -c";
-  std::string const command = LINATTN_BENCHMARK_COMPILER " -std=c++20 -I" LINATTN_BENCHMARK_INCLUDE " " + options +
-                              " " + source + " -o " + object;
+  if (count > 1) {
+    std::ofstream(smaller) << unit(verb, count - 1);
+  }
   for (auto _ : state) {
-    double const before = cpu_seconds_of_children();
-    if (std::system(command.c_str()) != 0) {
+    double const before = count > 1 ? seconds_of(compiler_command(smaller, options, object)) : 0;
+    double const seconds = seconds_of(compiler_command(source, options, object));
+    if (before < 0 || seconds < 0) {
       linattn_benchmark::any_wrong() = true;
       state.SkipWithError("the translation unit does not compile");
       return;
     }
-    state.SetIterationTime(cpu_seconds_of_children() - before);
+    state.SetIterationTime(seconds);
+    if (count > 1) {
+      state.counters["one_more"] = seconds - before;
+    }
   }
   if (preprocess) {
     std::ifstream lines(object);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Times forward. Families: `head` the shapes of the targets; `sweep` speed against the length, three strategies;
-// `maps` and `elements` what a map or an element type costs; `threads` several threads against one.
+// `maps` and `elements` what a map or an element type costs, `fast` what precision::fast gains; `threads` several
+// threads against one.
 
 #include "support/program.hpp"
 
@@ -18,18 +19,20 @@ using linattn::automatic;
 using linattn::chunkwise;
 using linattn::normalize;
 using linattn::parallel;
+using linattn::precision;
 using linattn::rebased;
 using linattn::sum_normalizer;
 using linattn::taylor;
 
 template <class Attention>
 void time_forward(benchmark::State& state, std::string const& name, shape const& s, int threads,
-                  Attention const& attention) {
+                  Attention const& attention, precision products) {
   using map = typename Attention::map_type;
   problem<Attention> p(s, attention);
   auto const args = p.forward_args();
-  auto const exec = prepared_executor(threads, attention, args);
-  if (!is_right(state, name, accepted_error<typename Attention::element_type>, [&] { return p.forward_error(exec); })) {
+  auto const exec = prepared_executor(threads, attention, args, products);
+  double const accepted = accepted_error_of<typename Attention::element_type>(products);
+  if (!is_right(state, name, accepted, [&] { return p.forward_error(exec); })) {
     return;
   }
   double const peak = ceiling_of(name, threads);
@@ -43,9 +46,10 @@ void time_forward(benchmark::State& state, std::string const& name, shape const&
 
 template <class Attention>
 void add(std::string const& family, std::string const& map, shape const& s, int threads = 1,
-         Attention const& attention = {}) {
-  add_case(case_name<Attention>(family, map, s, threads),
-           [=](benchmark::State& state, std::string const& name) { time_forward(state, name, s, threads, attention); });
+         Attention const& attention = {}, precision products = precision::full) {
+  add_case(case_name<Attention>(family, map, s, threads), [=](benchmark::State& state, std::string const& name) {
+    time_forward(state, name, s, threads, attention, products);
+  });
 }
 
 template <class Strategy, int HeadDim>
@@ -92,8 +96,11 @@ void add_all() {
   add<attention<linattn::elu_plus_one<64>>>("maps", "elu_plus_one", one);
 
   add<attention<rebased<16>>>("elements", "rebased", one);
-  add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::bf16>>("elements", "rebased", one);
+  using bf16_attention = attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::bf16>;
+  add<bf16_attention>("elements", "rebased", one);
   add<attention<rebased<16>, chunkwise<>, sum_normalizer, linattn::f16>>("elements", "rebased", one);
+  add<attention<rebased<16>>>("fast", "rebased", one, 1, {}, precision::fast);
+  add<bf16_attention>("fast", "rebased", one, 1, {}, precision::fast);
 
   for (int const threads : thread_counts()) {
     add<attention<rebased<16>>>("threads", "rebased", one, threads);

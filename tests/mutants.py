@@ -40,6 +40,7 @@ SUPPORT = ["axes", "covering", "guarded_buffer", "oracle", "oracle_prepare", "ru
 ENGINE_TESTS = {
     "conformance": ["conformance/conformance_test.cpp", "conformance/continuation_test.cpp"],
     "gradient": ["gradient/oracle_test.cpp"],
+    "fast": ["conformance/fast_test.cpp"],
     "bits": ["threads/bits_test.cpp"],
     "segments": ["threads/segments_test.cpp"],
 }
@@ -94,6 +95,12 @@ MUTANTS = [
     ("conformance", CPU + "driver.hpp", "    m_.state.zero = slot.kv == nullptr && slot.k_sum == nullptr;\n    if",
      "    m_.state.zero = true;\n    if"),
     ("conformance", CPU + "driver.hpp", "      if (m_.state.zero) {\n        load_state", "      if (false) {\n        load_state"),
+    # --- products of bf16 pairs
+    ("fast", CPU + "bf16_pairs.hpp", "row + 1 < rows ? vector::load(from + stride + column) : vector(0.0F);",
+     "vector::load(from + (row + 1 < rows ? stride : 0) + column);"),
+    ("fast", CPU + "bf16_pairs.hpp", "bool const whole = column + vector::width < columns;", "bool const whole = false;"),
+    ("fast", CPU + "tiles.hpp", "buffers.value_pairs, width, (last - first + 1) / 2});",
+     "buffers.value_pairs, width, (last - first) / 2});"),
     # --- heads, sequences, strides
     ("conformance", CPU + "problem.hpp", "kv_head * group() + member : member * kv_heads + kv_head",
      "kv_head * group() + member : kv_head * group() + member"),

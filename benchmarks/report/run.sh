@@ -52,7 +52,7 @@ do_run() {
   mkdir -p "$results"
   rm -f "$results"/*.json
   for name in gcc clang; do
-    measure forward "$name" forward '^(head|maps|elements)/'
+    measure forward "$name" forward '^(head|maps|elements|fast)/'
     measure backward "$name" backward '^training/'
     measure decode "$name" decode '^decode/'
     measure compile "$name" compile_time .

@@ -47,14 +47,14 @@ class Report:
                          for more in self.results.all("gcc", "threads", **{**one.keys, "threads": threads}))
         return factors[len(factors) // 2] if factors else None
 
-    def compile_ms(self, where, unit, flags="-O2", count=None):
+    def compiled(self, where, unit, flags="-O2", count=None, counter="real_time"):
+        """Milliseconds, or a counter."""
         keys = {"with": unit} | ({"count": count} if count else {})
         found = [case for case in self.results.all(where, "compile", **keys) if case.keys["flags"] == flags]
-        return found[0]["real_time"] if found else None
+        return found[0][counter] if found else None
 
     def one_more(self, where, verb, flags):
-        two, one = (self.compile_ms(where, verb, flags, count) for count in (2, 1))
-        return None if two is None or one is None else (two - one) / 1e3
+        return self.compiled(where, verb, flags, 2, "one_more")
 
     def share(self, case):
         return None if case is None else case["share"]
@@ -94,6 +94,12 @@ class Report:
              [self.share(self.head(w)) for w in avx2]),
             ("parallel, T = 2048: useful share", 0.85, True, "{:.0%}",
              [self.share(self.head(w, by="parallel")) for w in both]),
+            ("ReBased with LayerNorm, gamma and beta: time beside the square", 1.05, False, "{:.2f}",
+             self.map_ratios("rebased", "square")),
+            ("Taylor: time beside ReBased", 1.12, False, "{:.2f}", self.map_ratios("taylor", "layer_norm")),
+            *((f"{e} tensors: time beside float", 1.1, False, "{:.2f}", self.element_ratios(e)) for e in ("bf16", "f16")),
+            ("bf16 tensors, `precision::fast`: times as fast as float", 1.35, True, "{:.2f}",
+             [value and 1 / value for value in self.element_ratios("bf16", "fast")]),
             ("backward: times its forward, T = 2048", 2.6, False, "{:.2f}",
              [ratio(self.training(w, "backward"), self.training(w, "forward")) for w in both]),
             ("two threads beside one, T = 2048", 1.9, True, "{:.2f}", [self.thread_ratio(H=8, T=2048), ""]),
@@ -104,7 +110,7 @@ class Report:
             ("step, states in memory: share of the bandwidth", 0.80, True, "{:.0%}",
              [(c := self.decode(w, "memory")) and c["bandwidth_share"] for w in both]),
             ("linattn.hpp alone, -O2: seconds", 1.0, False, "{:.2f}",
-             [(t := self.compile_ms("gcc", "header")) and t / 1e3, ""]),
+             [(t := self.compiled("gcc", "header")) and t / 1e3, ""]),
             ("one more forward, -O2: seconds", 0.6, False, "{:.2f}", [self.one_more("gcc", "forward", "-O2"), ""]),
             ("one more backward, -O2: seconds", 1.2, False, "{:.2f}", [self.one_more("gcc", "backward", "-O2"), ""]),
         ]
@@ -138,20 +144,28 @@ class Report:
             head += [f"{NAMES[where]}: ns", "M token-heads/s", "share"]
         return table([*head, "g++, AVX2: share", "clang++, AVX2: share"], lines)
 
+    def map_ratios(self, upper, lower):
+        return [ratio(self.results.one(w, "maps", map=upper), self.results.one(w, "maps", map=lower)) for w in NATIVE]
+
+    def element_ratios(self, element, family="elements"):
+        """Times beside those of float tensors and precision::full."""
+        return [ratio(self.results.one(w, family, element=element), self.results.one(w, "elements", element="float"))
+                for w in NATIVE]
+
     def ratios(self):
-        def of(family, upper, lower):
-            return [number(ratio(self.results.one(w, family, **upper), self.results.one(w, family, **lower)), "{:.3f}")
-                    for w in NATIVE]
+        def spelt(values):
+            return [number(value, "{:.3f}") for value in values]
 
         def of_maps(upper, lower):
-            return of("maps", {"map": upper}, {"map": lower})
+            return spelt(self.map_ratios(upper, lower))
 
         return table(("time of", "beside", "g++", "clang++"), [
             ("ReBased with LayerNorm, gamma and beta", "the square, nothing normalised", *of_maps("rebased", "square")),
             ("ReBased with LayerNorm alone", "the square, nothing normalised", *of_maps("layer_norm", "square")),
             ("Taylor (153 features)", "ReBased with LayerNorm (136)", *of_maps("taylor", "layer_norm")),
-            *(("bf16 tensors" if e == "bf16" else "f16 tensors", "float",
-               *of("elements", {"element": e}, {"element": "float"})) for e in ("bf16", "f16")),
+            *((f"{e} tensors", "float", *spelt(self.element_ratios(e))) for e in ("bf16", "f16")),
+            *((f"{e} tensors, `precision::fast`", "float", *spelt(self.element_ratios(e, "fast")))
+              for e in ("float", "bf16")),
             *((f"backward, {e}", f"forward, {e}",
                *(number(ratio(self.training(w, "backward", element=e), self.training(w, "forward", element=e)), "{:.3f}")
                  for w in NATIVE)) for e in ("bf16", "f16"))])
@@ -222,7 +236,7 @@ class Report:
         for where in NATIVE:
             for flags in sorted({case.keys["flags"] for case in self.results.all(where, "compile")} - {"-E"}):
                 def seconds(unit, count=None):
-                    return number((t := self.compile_ms(where, unit, flags, count)) and t / 1e3, "{:.2f}")
+                    return number((t := self.compiled(where, unit, flags, count)) and t / 1e3, "{:.2f}")
                 for verb in ("forward", "backward", "step"):
                     sizes = [case["code_bytes"] / 1e3 for count in (1, 2)
                              for case in self.results.all(where, "compile", **{"with": verb, "count": count})

@@ -30,6 +30,12 @@ inline constexpr double accepted_error<linattn::f16> = 1e-3;
 template <>
 inline constexpr double accepted_error<linattn::bf16> = 8e-3;
 
+/// Fast products round their factors to bf16.
+template <linattn::Element Element>
+constexpr double accepted_error_of(linattn::precision products) {
+  return products == linattn::precision::fast ? accepted_error<linattn::bf16> : accepted_error<Element>;
+}
+
 template <class Attention>
 class problem {
  public:

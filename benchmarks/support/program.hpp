@@ -52,9 +52,10 @@ inline bool is_right(benchmark::State& state, std::string const& name, double ac
 
 /// An executor whose working memory is there already, as in a program that calls more than once.
 template <class Attention, class Args>
-linattn::cpu_executor prepared_executor(int threads, Attention const& attention, Args const& args) {
+linattn::cpu_executor prepared_executor(int threads, Attention const& attention, Args const& args,
+                                        linattn::precision products = linattn::precision::full) {
   static std::vector<std::byte> memory;
-  linattn::cpu_executor exec{.threads = threads, .tasks = {}, .workspace = {}};
+  linattn::cpu_executor exec{.threads = threads, .tasks = {}, .workspace = {}, .products = products};
   std::size_t const bytes = linattn::workspace_bytes(exec, attention, args);
   if (memory.size() < bytes) {
     memory.resize(bytes);

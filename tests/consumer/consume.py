@@ -206,7 +206,8 @@ class Consumer:
         builds = [("portable", ["-DLINATTN_NO_VECTOR_EXTENSIONS"], "")]
         if platform.machine() in ("x86_64", "AMD64"):
             builds += [("sse2", ["-march=x86-64"], "sse2"), ("avx2", ["-march=x86-64-v3"], "avx2"),
-                       ("avx512", ["-march=x86-64-v4"], "avx512f")]
+                       ("avx512", ["-march=x86-64-v4"], "avx512f"),
+                       ("avx512_bf16", ["-march=x86-64-v4", "-mavx512bf16"], "avx512_bf16")]
         cpu_flags = set(pathlib.Path("/proc/cpuinfo").read_text().split())
         for name, flags, needed in builds:
             self.compile("-Ilinattn/include", *flags, "app.cpp", "-o", name)

@@ -34,8 +34,10 @@ MAP_BASES = {"packed_features.hpp", "rotation_octets.hpp", "polynomial.hpp", "el
              "law_support.hpp"}
 MAX_LINES = 400
 SPDX = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
-CUDA_TOKENS = re.compile(r"\b(threadIdx|blockIdx|blockDim|gridDim|__syncthreads|__syncwarp|__shfl\w*|__shared__|asm)\b"
+CUDA_TOKENS = re.compile(r"\b(threadIdx|blockIdx|blockDim|gridDim|__syncthreads|__syncwarp|__shfl\w*|__shared__)\b"
                          r"|<<<")
+ASSEMBLY = re.compile(r"\basm\b")   # a home for each backend
+ASSEMBLY_HOMES = ("simt/", "cpu/bf16_pairs.hpp")
 LAUNCH_TOKENS = re.compile(r"\b(__global__|__launch_bounds__)\b|<<<")   # in simt/, these are in one file
 LAUNCHER = "simt/launch.hpp"
 # Device libraries cost every user seconds a translation unit, and g++ cannot read most of them: one seam has them.
@@ -120,6 +122,8 @@ def header_findings(name, text, maps):
         token = CUDA_TOKENS.search(code)
         if token:
             yield f"uses {token[0]}: raw CUDA stays in simt/"
+    if not name.startswith(ASSEMBLY_HOMES) and ASSEMBLY.search(code):
+        yield f"uses asm: assembly stays in {' and '.join(ASSEMBLY_HOMES)}"
     if name != LAUNCHER:
         token = LAUNCH_TOKENS.search(code)
         if token and (unit == "simt" or token[0] != "<<<"):
@@ -189,7 +193,7 @@ def self_test():
         "core/macro.hpp": ("#define HELPER 1", "macros start with"),
         "core/directive.hpp": ("using namespace std;", "using-directive"),
         "cpu/raw.hpp": ("inline int f() { return threadIdx.x; }", "raw CUDA"),
-        "cpu/assembly.hpp": ('inline void f() { asm volatile(""); }', "raw CUDA"),
+        "cpu/assembly.hpp": ('inline void f() { asm volatile(""); }', "assembly stays"),
         "simt/second_launch.hpp": ("inline void f() { g<<<1, 2>>>(); }", "declared and launched"),
         "cuda/own_kernel.hpp": ("struct k { __global__ static void f(); };", "declared and launched"),
         "cuda/dear.hpp": ("#include <cub/cub.cuh>", "stay behind"),

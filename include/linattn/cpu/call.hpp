@@ -79,21 +79,27 @@ forward_problem<real_of<Attention>> forward_problem_of(Attention const& attn,
   return p;
 }
 
+template <class Real>
+pass_needs forward_needs(cpu_executor const& exec, forward_problem<Real> const& p) noexcept {
+  return {.gradients = false, .denominator = p.needs_sums(), .pairs = exec.products == precision::fast};
+}
+
 /// Bytes of working memory that run_forward takes.
 template <class Real>
 std::size_t forward_bytes(cpu_executor const& exec, forward_problem<Real> const& p) noexcept {
   return joint_memory<Real>::bytes(p.map, p.shape) +
-         divide(exec, p.map, p.shape, p.plan, false, p.needs_sums()).bytes();
+         divide(exec, p.map, p.shape, p.plan, forward_needs(exec, p)).bytes();
 }
 
 template <class Real>
 LINATTN_NEVER_INLINE void run_forward(cpu_executor const& exec, forward_problem<Real> p) {
-  auto const parts = divide(exec, p.map, p.shape, p.plan, false, p.needs_sums());
+  pass_needs const needs = forward_needs(exec, p);
+  auto const parts = divide(exec, p.map, p.shape, p.plan, needs);
   std::size_t const joint = joint_memory<Real>::bytes(p.map, p.shape);
   call_memory const memory(exec, joint + parts.bytes());
   arena joint_arena = memory.piece(0, joint);
   joint_memory<Real>(joint_arena, p.map, p.shape).prepare(exec, parts.workers, p);
-  run_pass<forward_pass<Real>>(exec, p, parts, false, p.needs_sums(), memory, joint);
+  run_pass<forward_pass<Real>>(exec, p, parts, needs, memory, joint);
 }
 
 template <class Attention>
@@ -155,19 +161,21 @@ struct backward_memory {
 };
 
 template <class Real>
-bool gradients_need_sums(gradient_problem<Real> const& p) noexcept {
-  return p.normalizer.needs_denominator || p.grad_final_state.k_sum.present() || p.grad_initial_state.k_sum.present();
+pass_needs gradient_needs(gradient_problem<Real> const& p) noexcept {
+  bool const sums =
+      p.normalizer.needs_denominator || p.grad_final_state.k_sum.present() || p.grad_initial_state.k_sum.present();
+  return {.gradients = true, .denominator = sums, .pairs = false};
 }
 
 /// Bytes of working memory that run_backward takes.
 template <class Real>
 std::size_t backward_bytes(cpu_executor const& exec, gradient_problem<Real> const& p) noexcept {
-  auto const parts = divide(exec, p.map, p.shape, p.plan, true, gradients_need_sums(p));
+  auto const parts = divide(exec, p.map, p.shape, p.plan, gradient_needs(p));
   return backward_memory<Real>::bytes(p, parts.streams.size()) + parts.bytes();
 }
 
-/// Where finished sums of parameter gradients go: Map::accumulate, without the types. Sums are made in double, in a fixed
-/// order.
+/// Where finished sums of parameter gradients go: Map::accumulate, without the types. Sums are made in double, in a
+/// fixed order.
 struct gradient_sink {
   void const* self = nullptr;  // {map, gradients}
   void (*add)(void const* self, role r, int head, double const* sums) = nullptr;
@@ -233,8 +241,8 @@ void finish_jointly(cpu_executor const& exec, int workers, gradient_problem<Real
 template <class Real>
 LINATTN_NEVER_INLINE void run_backward(cpu_executor const& exec, gradient_problem<Real> const& user,
                                        gradient_sink const& sink) {
-  bool const sums = gradients_need_sums(user);
-  auto const parts = divide(exec, user.map, user.shape, user.plan, true, sums);
+  pass_needs const needs = gradient_needs(user);
+  auto const parts = divide(exec, user.map, user.shape, user.plan, needs);
   std::int64_t const streams = parts.streams.size();
   std::size_t const shared = backward_memory<Real>::bytes(user, streams);
   call_memory const memory(exec, shared + parts.bytes());
@@ -251,8 +259,8 @@ LINATTN_NEVER_INLINE void run_backward(cpu_executor const& exec, gradient_proble
     p.grad_q = m.grads.queries(p.shape, p.map.head_dim);
     p.grad_k = m.grads.keys(p.shape, p.map.head_dim);
   }
-  run_pass<query_gradient_pass<Real>>(exec, p, parts, true, sums, memory, shared);
-  run_pass<key_gradient_pass<Real>>(exec, p, parts, true, sums, memory, shared);
+  run_pass<query_gradient_pass<Real>>(exec, p, parts, needs, memory, shared);
+  run_pass<key_gradient_pass<Real>>(exec, p, parts, needs, memory, shared);
   if (p.map.all_heads) {
     finish_jointly(exec, parts.workers, user, m, sink);
   } else if (sink.size > 0) {

@@ -187,20 +187,19 @@ double forward_work(map_ref<Real> const& map, call_shape const& shape, schedule 
 
 template <class Real>
 division<Real> divide(cpu_executor const& exec, map_ref<Real> const& map, call_shape const& shape, schedule const& plan,
-                      bool gradients, bool denominator) noexcept {
+                      pass_needs const& needs) noexcept {
   division<Real> result;
   std::int64_t const longest = shape.longest_sequence();
   std::int64_t const pairs = shape.sequences * shape.kv_heads;
-  double const work = forward_work(map, shape, plan) * (gradients ? 2.5 : 1.0);
+  double const work = forward_work(map, shape, plan) * (needs.gradients ? 2.5 : 1.0);
   int const threads = worker_count(exec, std::int64_t{1} << 30, work);
-  int const ranges = gradients || pairs == 0 ? 1 : static_cast<int>((threads + pairs - 1) / pairs);
+  int const ranges = needs.gradients || pairs == 0 ? 1 : static_cast<int>((threads + pairs - 1) / pairs);
   result.streams = stream_set<Real>::make(shape, ranges);
   bool const share_sequences = result.streams.size() < threads && plan.segments(longest) > 1;
   result.segments = share_sequences ? plan.segments(longest) : 1;
   result.workers = worker_count(exec, result.streams.size() * result.segments, work);
   arena counter;
-  worker_memory<Real> const count(counter, map, plan, longest, result.streams.columns(0).padded, shape.group(),
-                                  gradients, denominator);
+  worker_memory<Real> const count(counter, map, plan, longest, result.streams.columns(0).padded, shape.group(), needs);
   result.worker_bytes = counter.taken();
   if (share_sequences) {
     result.segment_bytes = static_cast<std::size_t>(result.streams.size() * result.segments *
@@ -246,14 +245,14 @@ void scan_segments(Pass& pass, int features, value_columns const& columns, std::
 
 /// Runs Pass(problem, memory) over all streams.
 template <class Pass, class Real, class Problem>
-void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> const& parts, bool gradients,
-              bool denominator, call_memory const& memory, std::size_t offset) {
+void run_pass(cpu_executor const& exec, Problem const& problem, division<Real> const& parts, pass_needs const& needs,
+              call_memory const& memory, std::size_t offset) {
   std::int64_t const longest = problem.shape.longest_sequence();
   schedule const& plan = problem.plan;
   auto const with_pass = [&](int worker, std::int64_t stream, auto&& f) {
     arena own = memory.piece(offset + static_cast<std::size_t>(worker) * parts.worker_bytes, parts.worker_bytes);
     worker_memory<Real> buffers(own, problem.map, plan, longest, parts.streams.columns(0).padded, problem.shape.group(),
-                                gradients, denominator);
+                                needs);
     stream_id const id = parts.streams[stream];
     value_columns const columns = parts.streams.columns(id.range);
     Pass pass(problem, buffers);

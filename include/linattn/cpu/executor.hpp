@@ -21,11 +21,17 @@
 
 namespace linattn::inline LINATTN_ABI {
 
-/// A host's own threads: run(context, workers, body, data) calls body(data, i) once for each i < workers, on any threads,
-/// and returns when all have returned. Maps to OpenMP, at::parallel_for, ggml's ith/nth, a thread pool.
+/// A host's own threads: run(context, workers, body, data) calls body(data, i) once for each i < workers, on any
+/// threads, and returns when all have returned. Maps to OpenMP, at::parallel_for, ggml's ith/nth, a thread pool.
 struct task_runner {
   void (*run)(void* context, int workers, void (*body)(void* data, int worker), void* data) = nullptr;
   void* context = nullptr;
+};
+
+/// How products are computed.
+enum class precision : std::uint8_t {
+  full,  // in the accumulator's type
+  fast   // of features with values and states: from factors rounded to bf16, summed in float; all others as in full
 };
 
 inline namespace LINATTN_ISA {
@@ -35,9 +41,10 @@ struct cpu_executor {
   using is_executor = void;
   static constexpr bool reads_host_memory = true;
 
-  int threads = 0;                     // 0: as many as the machine has; a call with little work uses fewer
-  task_runner tasks{};                 // absent: threads are started for the call and joined
-  std::span<std::byte> workspace{};    // at least workspace_bytes(...); otherwise the call allocates
+  int threads = 0;                       // 0: as many as the machine has; a call with little work uses fewer
+  task_runner tasks{};                   // absent: threads are started for the call and joined
+  std::span<std::byte> workspace{};      // at least workspace_bytes(...); otherwise the call allocates
+  precision products = precision::full;  // fast: acts on the chunkwise forward, on CPUs that multiply bf16
 };
 
 }  // namespace LINATTN_ISA

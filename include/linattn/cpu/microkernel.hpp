@@ -87,20 +87,21 @@ class row_prefetcher {
 /// Where the rows of A lie: [row][depth], or [depth][row].
 enum class a_order { row_major, depth_major };
 
-template <class Real>
+template <class Factor>
 struct matrix_a {
-  Real const* data;
+  Factor const* data;
   std::ptrdiff_t stride;
 };
 
 /// A (rows, depth) times B (depth, columns). Of row r of A only depths [r + band_first, r + band_last) are used, and
-/// the rest within a register tile must be zero: what a causal mask leaves.
-template <class Real>
+/// the rest within a register tile must be zero: what a causal mask leaves. A factor is a number, or a pair of numbers
+/// that are neighbours along the depth.
+template <class Factor>
 struct product {
   static constexpr int everywhere = 1 << 30;
 
-  matrix_a<Real> a;
-  Real const* b;
+  matrix_a<Factor> a;
+  Factor const* b;
   std::ptrdiff_t b_stride;
   int depth;
   int band_first = -everywhere;
@@ -126,10 +127,11 @@ constexpr matrix_c<Real> added_to(Real* data, std::ptrdiff_t stride) noexcept {
   return {data, stride, data, stride};
 }
 
-template <a_order Order, std::size_t Rows, std::size_t Vectors, class Real>
-LINATTN_ALWAYS_INLINE void multiply_tile(simd<Real> (&c)[Rows][Vectors], product<Real> const& p, int row, int column,
+template <a_order Order, std::size_t Rows, std::size_t Vectors, class Real, class Factor>
+LINATTN_ALWAYS_INLINE void multiply_tile(simd<Real> (&c)[Rows][Vectors], product<Factor> const& p, int row, int column,
                                          row_prefetcher* prefetch) {
-  using vector = simd<Real>;
+  using vector = simd<Factor>;
+  constexpr int between = row_prefetcher::depth_between / (std::is_arithmetic_v<Factor> ? 1 : 2);  // pairs
   int const first = (std::max)(0, row + p.band_first);
   int const last = (std::min)(p.depth, row + static_cast<int>(Rows) - 1 + p.band_last);
   if (first >= last) {
@@ -137,11 +139,11 @@ LINATTN_ALWAYS_INLINE void multiply_tile(simd<Real> (&c)[Rows][Vectors], product
   }
   std::ptrdiff_t const row_step = Order == a_order::row_major ? p.a.stride : 1;
   std::ptrdiff_t const depth_step = Order == a_order::row_major ? 1 : p.a.stride;
-  Real const* a = p.a.data + row * row_step + first * depth_step;
-  Real const* LINATTN_RESTRICT b = p.b + first * p.b_stride + column;
+  Factor const* a = p.a.data + row * row_step + first * depth_step;
+  Factor const* LINATTN_RESTRICT b = p.b + first * p.b_stride + column;
   for (int k = first; k < last;) {
-    int const stop = (std::min)(last, k + row_prefetcher::depth_between);
-    if (Rows == tile_rows && prefetch != nullptr && stop - k == row_prefetcher::depth_between) {
+    int const stop = (std::min)(last, k + between);
+    if (Rows == tile_rows && prefetch != nullptr && stop - k == between) {
       prefetch->touch();
     }
     LINATTN_UNROLL_2
@@ -200,9 +202,9 @@ LINATTN_ALWAYS_INLINE void finish_tile(simd<Real> (&c)[Rows][Vectors], matrix_c<
   for_each_vector(c, to.stride, [&](vector& sum, int, std::ptrdiff_t at) { sum.store(data + at); });
 }
 
-template <a_order Order, std::size_t Vectors, std::size_t Terms, class Real>
-LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int column, product<Real> const (&terms)[Terms],
-                                            matrix_c<Real> const& c, row_prefetcher* prefetch) {
+template <a_order Order, std::size_t Vectors, class Real, class... Factors>
+LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int column, matrix_c<Real> const& c, row_prefetcher* prefetch,
+                                            product<Factors> const&... terms) {
   auto const tile = [&](auto count, int row) {
     constexpr std::size_t tile_height = decltype(count)::value;
     simd<Real> sums[tile_height][Vectors];
@@ -213,10 +215,7 @@ LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int column, product<Real> 
         sums[m][n] = simd<Real>(Real(0));
       }
     }
-    LINATTN_UNROLL
-    for (int i = 0; i < static_cast<int>(Terms); ++i) {
-      multiply_tile<Order>(sums, terms[i], row, column, prefetch);
-    }
+    (multiply_tile<Order>(sums, terms, row, column, prefetch), ...);
     finish_tile(sums, c, row, column);
   };
   int row = 0;
@@ -234,21 +233,21 @@ LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int column, product<Real> 
 /// C (=, +=) the sum of one or two products. Each element is one chain of multiply-adds from zero, then at most one
 /// addition, so its bits do not depend on how rows and columns are tiled.
 /// Shapes  B (depth, columns) and C (rows, columns) row-major; columns a multiple of the vector width.
-template <a_order Order, std::size_t Terms, class Real>
-LINATTN_NEVER_INLINE void multiply(int rows, int columns, product<Real> const (&terms)[Terms], matrix_c<Real> c,
-                                   row_prefetcher* prefetch = nullptr) {
+template <a_order Order, class Real, class... Factors>
+LINATTN_NEVER_INLINE void multiply(int rows, int columns, matrix_c<Real> c, row_prefetcher* prefetch,
+                                   product<Factors> const&... terms) {
   constexpr int width = simd<Real>::width;
   int column = 0;
   for (; column + tile_vectors * width <= columns; column += tile_vectors * width) {
-    multiply_columns<Order, std::size_t{tile_vectors}>(rows, column, terms, c, prefetch);
+    multiply_columns<Order, std::size_t{tile_vectors}>(rows, column, c, prefetch, terms...);
   }
   if constexpr (tile_vectors > 2) {
     for (; column + 2 * width <= columns; column += 2 * width) {
-      multiply_columns<Order, 2>(rows, column, terms, c, prefetch);
+      multiply_columns<Order, 2>(rows, column, c, prefetch, terms...);
     }
   }
   for (; column < columns; column += width) {
-    multiply_columns<Order, 1>(rows, column, terms, c, prefetch);
+    multiply_columns<Order, 1>(rows, column, c, prefetch, terms...);
   }
 }
 
@@ -256,8 +255,7 @@ LINATTN_NEVER_INLINE void multiply(int rows, int columns, product<Real> const (&
 template <a_order Order, class Real>
 void multiply(int rows, int columns, int depth, matrix_a<Real> a, Real const* b, std::ptrdiff_t b_stride,
               matrix_c<Real> c, row_prefetcher* prefetch = nullptr) {
-  product<Real> const term[1] = {{a, b, b_stride, depth}};
-  multiply<Order>(rows, columns, term, c, prefetch);
+  multiply<Order>(rows, columns, c, prefetch, product<Real>{a, b, b_stride, depth});
 }
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA

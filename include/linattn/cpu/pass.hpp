@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the forward pass and the gradient passes share: how a sequence is cut into tiles, blocks and segments, the memory
-// of a worker, states in and out of user memory, and the driver that runs a pass over all streams.
-// A stream is one (sequence, key head, range of value columns): the unit that owns a state.
+// What the forward pass and the gradient passes share: how a sequence is cut into tiles, blocks and segments, the
+// memory of a worker, states in and out of user memory, and the driver that runs a pass over all streams. A stream is
+// one (sequence, key head, range of value columns): the unit that owns a state.
 #ifndef LINATTN_CPU_PASS_HPP
 #define LINATTN_CPU_PASS_HPP
 
@@ -17,8 +17,8 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
 
-/// How sequences are executed. Inside a block all pairs of tokens are weighed; between blocks the state stands for them.
-/// Sequences shorter than `crossover` are one block: the parallel form.
+/// How sequences are executed. Inside a block all pairs of tokens are weighed; between blocks the state stands for
+/// them. Sequences shorter than `crossover` are one block: the parallel form.
 struct schedule {
   int chunk = 1;
   std::int64_t crossover = 0;
@@ -46,6 +46,13 @@ struct schedule {
   }
 };
 
+/// What a pass keeps beside the tiles and the state.
+struct pass_needs {
+  bool gradients = false;
+  bool denominator = false;
+  bool pairs = false;  // products with the state take pairs
+};
+
 /// The buffers of one worker, cut from an arena.
 template <class Real>
 struct worker_memory {
@@ -54,12 +61,12 @@ struct worker_memory {
   tile_buffers<Real> buffers;
   running_state<Real> state;
   running_state<Real> segment;  // the memory that begin_segment() lends to state.local_* and state.base_*
-  Real* partials = nullptr;  // [group + 1][gradient_size][width]: parameter gradients, lane by lane
+  Real* partials = nullptr;     // [group + 1][gradient_size][width]: parameter gradients, lane by lane
   Real* row_scale = nullptr;
   Real* row_scale_grad = nullptr;
 
   worker_memory(arena& memory, map_ref<Real> const& map, schedule const& plan, std::int64_t longest, int padded_columns,
-                int group, bool gradients, bool denominator) {
+                int group, pass_needs const& needs) {
     x.stride = plan.x_tile<Real>(longest);
     y.stride = plan.y_tile<Real>(longest);
     if (plan.crossover > 0 && !plan.whole(longest)) {  // both forms may occur: room for the larger tiles
@@ -71,33 +78,40 @@ struct worker_memory {
     for (operand<Real>* side : {&x, &y}) {
       bool const is_x = side == &x;
       side->rows = memory.take<Real>(std::int64_t{head_columns} * side->stride);
-      if (gradients || !is_x) {
+      if (needs.gradients || !is_x) {
         side->payload = memory.take<Real>(std::int64_t{padded_columns} * side->stride);
       }
-      if (gradients && is_x) {
+      if (needs.gradients && is_x) {
         side->raw = memory.take<Real>(std::int64_t{head_columns} * side->stride);
         side->payload_t = memory.take<Real>(std::int64_t{padded_columns} * side->stride);
       }
-      if (denominator && (gradients || !is_x)) {
+      if (needs.denominator && (needs.gradients || !is_x)) {
         side->extra = memory.take<Real>(side->stride);
       }
     }
-    std::int64_t const pairs = std::int64_t{x.stride} * y.stride;
+    std::int64_t const weights = std::int64_t{x.stride} * y.stride;
+    int const features = (std::min)(feature_block, map.feature_dim);
     buffers.staging = memory.take<Real>(std::int64_t{(std::max)(head_columns, padded_columns)} * widest);
-    buffers.weights = memory.take<Real>(pairs);
+    buffers.weights = memory.take<Real>(weights);
     buffers.values = memory.take<Real>(std::int64_t{padded_columns} * x.stride);
     buffers.sums = memory.take<Real>(x.stride);
-    buffers.features = memory.take<Real>(std::int64_t{(std::min)(feature_block, map.feature_dim)} * widest);
+    buffers.features = memory.take<Real>(std::int64_t{features} * widest);
+    if (has_bf16_products<Real> && needs.pairs) {
+      buffers.feature_pairs = memory.take<bf16_pair>(
+          (std::max)((features + 1) / 2 * std::int64_t{x.stride}, features * std::int64_t{pair_stride(y)}));
+      buffers.value_pairs =
+          memory.take<bf16_pair>(((std::max)(features, y.stride) + 1) / 2 * std::int64_t{panel_columns<Real>});
+    }
     row_scale = memory.take<Real>(widest);
     row_scale_grad = memory.take<Real>(widest);
-    if (gradients) {
-      buffers.weight_grads = memory.take<Real>(pairs);
+    if (needs.gradients) {
+      buffers.weight_grads = memory.take<Real>(weights);
       buffers.grads = memory.take<Real>(std::int64_t{head_columns} * x.stride);
       partials = memory.take<Real>(std::int64_t{group + 1} * map.gradient_size * simd<Real>::width);
     }
     auto const take_state = [&](Real*& kv, Real*& k_sum) {
       kv = memory.take<Real>(std::int64_t{padded_columns} * map.feature_dim);
-      k_sum = denominator ? memory.take<Real>(whole_vectors<Real>(map.feature_dim)) : nullptr;
+      k_sum = needs.denominator ? memory.take<Real>(whole_vectors<Real>(map.feature_dim)) : nullptr;
     };
     take_state(state.kv, state.k_sum);
     if (plan.segments(longest) > 1) {
@@ -109,16 +123,14 @@ struct worker_memory {
 
 /// From user memory to panels; an absent state is zero.
 template <class Real>
-void load_state(int features, state_slot<Real const> const& slot, value_columns const& columns, Real* kv,
-                Real* k_sum) {
+void load_state(int features, state_slot<Real const> const& slot, value_columns const& columns, Real* kv, Real* k_sum) {
   columns.for_each_panel([&](int column, int width) {
     Real* panel = kv + static_cast<std::ptrdiff_t>(column) * features;
     for (int n = 0; n < features; ++n, panel += width) {
       for (int c = 0; c < width; ++c) {
         int const at = columns.begin + column + c;
-        panel[c] = slot.kv != nullptr && at < columns.end
-                       ? slot.kv[n * slot.feature_stride + at * slot.value_stride]
-                       : Real(0);
+        panel[c] = slot.kv != nullptr && at < columns.end ? slot.kv[n * slot.feature_stride + at * slot.value_stride]
+                                                          : Real(0);
       }
     }
   });

@@ -27,6 +27,11 @@
 #define LINATTN_ISA portable
 #define LINATTN_VECTOR_BYTES 16
 #define LINATTN_VECTOR_REGISTERS 16
+#elif defined(__AVX512F__) && defined(__AVX512BF16__)
+#define LINATTN_ISA avx512_bf16
+#define LINATTN_VECTOR_BYTES 64
+#define LINATTN_VECTOR_REGISTERS 32
+#define LINATTN_AVX512_BF16 1
 #elif defined(__AVX512F__)
 #define LINATTN_ISA avx512
 #define LINATTN_VECTOR_BYTES 64
@@ -39,6 +44,9 @@
 #define LINATTN_ISA vector128
 #define LINATTN_VECTOR_BYTES 16
 #define LINATTN_VECTOR_REGISTERS 16
+#endif
+#ifndef LINATTN_AVX512_BF16
+#define LINATTN_AVX512_BF16 0
 #endif
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {

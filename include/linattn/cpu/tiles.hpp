@@ -7,6 +7,7 @@
 #define LINATTN_CPU_TILES_HPP
 
 #include <linattn/core/config.hpp>
+#include <linattn/cpu/bf16_pairs.hpp>
 #include <linattn/cpu/executor.hpp>
 #include <linattn/cpu/map_ref.hpp>
 #include <linattn/cpu/microkernel.hpp>
@@ -56,7 +57,18 @@ struct tile_buffers {
   Real* sums = nullptr;          // [x stride]: sum_y w extra
   Real* grads = nullptr;         // [head_dim][x stride]: gradient by the prepared x rows
   Real* features = nullptr;      // [feature_block][stride]
+  // Where products with the state take pairs: those of features, and of the payload or the state. Else null.
+  bf16_pair* feature_pairs = nullptr;
+  bf16_pair* value_pairs = nullptr;
+
+  [[nodiscard]] bool in_pairs() const noexcept { return feature_pairs != nullptr; }
 };
+
+/// From a row of feature pairs to the next, where the tokens of a tile are the depth.
+template <class Real>
+std::ptrdiff_t pair_stride(operand<Real> const& tile) noexcept {
+  return whole_vectors<Real>((tile.stride + 1) / 2);
+}
 
 /// sum_y phi(y) payload^T, in panels of feature_dim rows, and sum_y phi(y) extra.
 template <class Real>
@@ -192,14 +204,36 @@ product<Real> pair_product(visibility sees, operand<Real> const& x, operand<Real
   return p;
 }
 
-/// phi(x)^T kv over the features [first, last), which are in buffers.features, in the panel at `column`.
-template <class Real>
-product<Real> state_product(map_ref<Real> const& map, operand<Real> const& x, running_state<Real> const& state,
-                            tile_buffers<Real> const& buffers, int first, int last, int column, int width) noexcept {
-  return {{buffers.features, x.stride},
-          state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width,
-          width,
-          last - first};
+/// Calls f with the product phi(x)^T kv over the features [first, last), which are in buffers.features, in the panel at
+/// `column`.
+template <class Real, class F>
+LINATTN_ALWAYS_INLINE void with_state_product(map_ref<Real> const& map, operand<Real> const& x,
+                                              running_state<Real> const& state, tile_buffers<Real> const& buffers,
+                                              int first, int last, int column, int width, F&& f) {
+  Real const* const kv = state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
+  if constexpr (has_bf16_products<Real>) {
+    if (buffers.in_pairs()) {
+      pair_rows(kv, width, last - first, width, buffers.value_pairs, width);
+      f(product<bf16_pair>{{buffers.feature_pairs, x.stride}, buffers.value_pairs, width, (last - first + 1) / 2});
+      return;
+    }
+  }
+  f(product<Real>{{buffers.features, x.stride}, kv, width, last - first});
+}
+
+/// Calls f with the product sum_y phi(y) payload^T, the same way.
+template <class Real, class F>
+LINATTN_ALWAYS_INLINE void with_update_product(operand<Real> const& y, tile_buffers<Real> const& buffers, int column,
+                                               int width, F&& f) {
+  Real const* const payload = y.payload + static_cast<std::ptrdiff_t>(column) * y.stride;
+  if constexpr (has_bf16_products<Real>) {
+    if (buffers.in_pairs()) {
+      pair_rows(payload, width, y.count, width, buffers.value_pairs, width);
+      f(product<bf16_pair>{{buffers.feature_pairs, pair_stride(y)}, buffers.value_pairs, width, (y.count + 1) / 2});
+      return;
+    }
+  }
+  f(product<Real>{{buffers.features, y.stride}, payload, width, y.count});
 }
 
 /// values[x] += sum_y weights[y][x] payload[y]. Works row tile by row tile, each over the y tokens that it sees.
@@ -209,9 +243,9 @@ void add_pair_values(visibility sees, value_columns const& columns, operand<Real
   lane_range const range = visible_lanes(sees, x, y);
   int const rows = (std::min)(x.count, range.last) - range.first;
   columns.for_each_panel([&](int column, int width) {
-    product<Real> const terms[1] = {pair_product(sees, x, y, buffers, range.first, column, width)};
     Real* const values = buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride + range.first * width;
-    multiply<a_order::depth_major>(rows, width, terms, added_to(values, width), prefetch);
+    multiply<a_order::depth_major>(rows, width, added_to(values, width), prefetch,
+                                   pair_product(sees, x, y, buffers, range.first, column, width));
   });
 }
 
@@ -269,11 +303,16 @@ LINATTN_NEVER_INLINE void update_state_sums(Real const* phi, std::ptrdiff_t stri
   }
 }
 
-/// The features [first, last) of x into buffers.features, and sums[x] += phi(x) . k_sum over them.
+/// The features [first, last) of x into buffers.features, also in pairs, and sums[x] += phi(x) . k_sum over them.
 template <class Real>
 void load_features(map_ref<Real> const& map, operand<Real> const& x, running_state<Real> const& state,
                    tile_buffers<Real> const& buffers, int first, int last) {
   map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
+  if constexpr (has_bf16_products<Real>) {
+    if (buffers.in_pairs()) {
+      pair_rows(buffers.features, x.stride, last - first, x.lanes(), buffers.feature_pairs, x.stride);
+    }
+  }
   if (state.k_sum != nullptr) {
     add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
   }
@@ -298,11 +337,17 @@ void update_state(map_ref<Real> const& map, value_columns const& columns, operan
       update_state_sums(buffers.features, y.stride, y.lanes(), last - first, y.extra,
                         target(state.k_sum, state.local_k_sum, state.base_k_sum, first, 0));
     }
+    if constexpr (has_bf16_products<Real>) {
+      if (buffers.in_pairs()) {
+        pair_columns(buffers.features, y.stride, last - first, y.lanes(), buffers.feature_pairs, pair_stride(y));
+      }
+    }
     columns.for_each_panel([&](int column, int width) {
       std::ptrdiff_t const at = static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
-      multiply<a_order::row_major, Real>(last - first, width, y.count, {buffers.features, y.stride},
-                                         y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width,
-                                         target(state.kv, state.local_kv, state.base_kv, at, width), prefetch);
+      matrix_c<Real> const kv = target(state.kv, state.local_kv, state.base_kv, at, width);
+      with_update_product(y, buffers, column, width, [&](auto const& update) {
+        multiply<a_order::row_major>(last - first, width, kv, prefetch, update);
+      });
     });
   }
   state.zero = false;
@@ -316,15 +361,16 @@ void add_state_grads(map_ref<Real> const& map, value_columns const& columns, ope
     int const last = (std::min)(first + feature_block, map.feature_dim);
     columns.for_each_panel([&](int column, int width) {
       bool const with_sums = column == 0 && state.k_sum != nullptr;
-      product<Real> const terms[2] = {
-          {{state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
-           x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride,
-           x.stride,
-           width},
-          {{with_sums ? state.k_sum + first : nullptr, 1}, x.extra, x.stride, with_sums ? 1 : 0}};
+      product<Real> const by_values{
+          {state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
+          x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride,
+          x.stride,
+          width};
+      product<Real> const by_sums{{with_sums ? state.k_sum + first : nullptr, 1}, x.extra, x.stride, with_sums ? 1 : 0};
       multiply<a_order::row_major>(
-          last - first, x.lanes(), terms,
-          column > 0 ? added_to(buffers.features, x.stride) : matrix_c<Real>{buffers.features, x.stride}, prefetch);
+          last - first, x.lanes(),
+          column > 0 ? added_to(buffers.features, x.stride) : matrix_c<Real>{buffers.features, x.stride}, prefetch,
+          by_values, by_sums);
     });
     map.feature_backward(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride, buffers.grads);
   }

@@ -59,10 +59,6 @@ class value_sum {
       bool const done = last == features;
       Real const* const scale = done ? row_scale() : nullptr;
       columns.for_each_panel([&](int column, int width) {
-        product<Real> const nothing{{nullptr, 0}, nullptr, 0, 0};
-        product<Real> const terms[2] = {
-            waiting_ ? pair_product(sees_, x, y, buffers_, 0, column, width) : nothing,
-            first < last ? state_product(map_, x, state, buffers_, first, last, column, width) : nothing};
         Real* const values = buffers_.values + static_cast<std::ptrdiff_t>(column) * x.stride;
         Real* const rows = done ? rows_of(to, columns, x, column, width) : nullptr;
         matrix_c<Real> const target{rows != nullptr ? rows : values,
@@ -71,7 +67,11 @@ class value_sum {
                                     width,
                                     nullptr,
                                     scale};
-        multiply<a_order::depth_major>(x.count, width, terms, target, prefetch);
+        product<Real> const nothing{{nullptr, 0}, nullptr, 0, 0};
+        product<Real> const pairs = waiting_ ? pair_product(sees_, x, y, buffers_, 0, column, width) : nothing;
+        with_state_product(map_, x, state, buffers_, first, last, column, width, [&](auto const& shares) {
+          multiply<a_order::depth_major>(x.count, width, target, prefetch, pairs, shares);
+        });
         if (done && rows == nullptr) {
           write_rows(to, x.begin, x.count, columns.begin + column, width, values, width);
         }

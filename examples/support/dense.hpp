@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Dense products of row-major float matrices, some by Eigen inside dense.cpp. Not a matrix library: five calls,
-// contiguous memory, one thread; whoever includes this header does not include Eigen.
+// Dense products of row-major float matrices, through Eigen. Not a matrix library: five calls, contiguous memory, one
+// thread; whoever includes this header does not include Eigen.
 #pragma once
 
 namespace example {

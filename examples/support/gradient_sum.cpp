@@ -9,9 +9,9 @@ namespace example {
 namespace {
 
 constexpr int kPieceRows = 128;  // rows of a piece: few enough for its activations to stay near the core
-constexpr int kShardRows = 512;  // rows of a shard at least: enough to be worth a gradient of its own
-constexpr int kMostShards = 16;
-constexpr int kRanges = 16;  // pieces of the parameter array in sums and updates
+constexpr int kShardRows = 512;  // rows of a shard at least: enough to be worth its gradient
+constexpr int kMostShards = 16;  // each holds a gradient
+constexpr int kRanges = 16;      // pieces of the parameter array in sums and updates
 
 }  // namespace
 
@@ -19,7 +19,8 @@ gradient_sum::gradient_sum(model const& net, int batch, int time, worker_pool& p
     : net_(net), pool_(pool), total_(net.parameters().size()), partial_squares_(kRanges) {
   int const windows = std::max(1, kPieceRows / time);
   int const pieces = (batch + windows - 1) / windows;
-  int const shards = std::clamp(batch * time / kShardRows, 1, std::min(pieces, kMostShards));
+  long const wanted = static_cast<long>(batch) * time / kShardRows;
+  int const shards = static_cast<int>(std::clamp<long>(wanted, 1, std::min(pieces, kMostShards)));
   shards_.resize(static_cast<std::size_t>(shards));
   for (int s = 0; s < shards; ++s) {
     shard& each = shards_[static_cast<std::size_t>(s)];

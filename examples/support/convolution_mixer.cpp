@@ -19,24 +19,25 @@ convolution_mixer::convolution_mixer(parameter_set& parameters, int width, int t
       convolution_(parameters, width, taps) {}
 
 std::size_t convolution_mixer::saved_size(sequence_shape shape) const {
-  return static_cast<std::size_t>(shape.rows() * width_);  // the gate W u + b
+  return static_cast<std::size_t>(2 * shape.rows() * width_);  // the gate W u + b, and conv(u)
 }
 
 std::size_t convolution_mixer::scratch_size(sequence_shape shape) const {
-  return static_cast<std::size_t>((shape.rows() + 1) * width_);  // the gradient of conv(u), and one row
+  return static_cast<std::size_t>(shape.rows() * width_);  // the gradient of conv(u)
 }
 
 void convolution_mixer::forward(std::span<float const> values, sequence_shape shape, float const* u, float* out,
                                 float* saved, mixer_state* final_state) const {
   gate_.forward(values, u, shape.rows(), saved);
-  buffer sum(static_cast<std::size_t>(width_));
+  float* const sums = saved + shape.rows() * width_;
   for (int row = 0; row < shape.rows(); ++row) {
     float const* __restrict in = u + row * width_;
     float const* __restrict gate = saved + row * width_;
+    float* __restrict sum = sums + row * width_;
     float* __restrict result = out + row * width_;
-    convolution_.forward(values, in, row % shape.time, sum.data());
+    convolution_.forward(values, in, row % shape.time, sum);
     for (int c = 0; c < width_; ++c) {
-      result[c] += sum[static_cast<std::size_t>(c)] * gate[c] + in[c];
+      result[c] += sum[c] * gate[c] + in[c];
     }
   }
   if (final_state != nullptr) {
@@ -47,13 +48,13 @@ void convolution_mixer::forward(std::span<float const> values, sequence_shape sh
 void convolution_mixer::backward(gradient_target target, sequence_shape shape, float const* u, float* saved,
                                  float const* grad_out, float* grad_u, float* scratch) const {
   float* const grad_sum = scratch;
-  float* const __restrict sum = scratch + shape.rows() * width_;
+  float const* const sums = saved + shape.rows() * width_;
   // Out of (gate, grad_out): the gradient of conv(u) into grad_sum; then of the gate, in the gate's own place.
   for (int row = 0; row < shape.rows(); ++row) {
     float const* __restrict grad = grad_out + row * width_;
     float* __restrict gate = saved + row * width_;
+    float const* __restrict sum = sums + row * width_;
     float* __restrict grad_row = grad_sum + row * width_;
-    convolution_.forward(target.values, u + row * width_, row % shape.time, sum);
     for (int c = 0; c < width_; ++c) {
       grad_row[c] = grad[c] * gate[c];
       gate[c] = grad[c] * sum[c];

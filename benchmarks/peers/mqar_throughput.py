@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Training steps of ReBased's recall model: examples/mqar through linattn against PyTorch, from the same weights, on
-the same examples, with as many threads, in turns. Refuses to time models whose losses part.
+the same examples, with as many threads, in turns. Refuses to time models whose losses part. Wants an idle machine:
+PyTorch's threads wait for each other at every operation, and where another program holds a core a step takes them up
+to a second. The load that is printed says whether one did.
 
     benchmarks/peers/setup.sh     # once: PyTorch in a venv
     cmake -S . -B build/mqar -G Ninja -DCMAKE_BUILD_TYPE=Release && cmake --build build/mqar --target mqar
@@ -8,6 +10,7 @@ the same examples, with as many threads, in turns. Refuses to time models whose 
 """
 import argparse
 import csv
+import os
 import pathlib
 import statistics
 import subprocess
@@ -95,6 +98,7 @@ def report(name, tokens, ours, theirs):
 
 def main():
     arguments = parse_arguments()
+    load, *_ = os.getloadavg()
     torch.set_num_threads(arguments.threads)
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -107,7 +111,7 @@ def main():
             ours.append([median_of_round(times) for times in our_times])
             theirs.append([median_of_round(times) for times in their_times])
     print(f"ReBased, T = {arguments.T}, batch {arguments.batch}, {arguments.threads} threads, PyTorch "
-          f"{torch.__version__}; medians of {arguments.rounds} rounds")
+          f"{torch.__version__}; medians of {arguments.rounds} rounds; load before them {load:.1f}")
     for clock, name in enumerate(("wall clock", "CPU time, all threads")):
         report(name, arguments.batch * arguments.T, [each[clock] for each in ours], [each[clock] for each in theirs])
 

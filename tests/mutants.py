@@ -208,8 +208,8 @@ MUTANTS = [
     ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "multiply(by_b, turned[r], d[r + 3], half, from_b, from_a, r);",
      "multiply(by_b, turned[r], d[r + 3], half, from_b, from_b, r);"),
     ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "first + n, s.features[row][n],", "n, s.features[row][n],"),
-    ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "warp < kThreads / 32; ++warp", "warp < 1; ++warp"),
-    ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "part < p.parts; ++part", "part < 1; ++part"),
+    ("cuda_gradient", CUDA + "tile/line_sums.hpp", "group < groups; ++group", "group < 1; ++group"),
+    ("cuda_gradient", CUDA + "tile/line_sums.hpp", "line < count; line += groups", "line < groups; line += groups"),
     ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "head < p.kv_heads; ++head", "head < 1; ++head"),
     ("cuda_backward", CUDA + "backward_call.hpp", "one_row_piece_ ? 0 : state_tokens", "0"),
     # --- CUDA: backward in one sweep, of 16-bit elements

@@ -33,7 +33,10 @@ template class linattn::detail::fused_call<linattn::cuda_tuning, default_attenti
 LINATTN_TEST_KERNELS(backward, linattn::elu_plus_one<32>, linattn::bf16)
 LINATTN_TEST_KERNELS(backward, linattn::rebased<16>, linattn::bf16)
 LINATTN_TEST_KERNELS(backward, linattn::rebased<16>, float)
+LINATTN_TEST_KERNELS(backward, linattn::taylor<16>, linattn::bf16)
 LINATTN_TEST_KERNELS(backward, linattn::taylor<32>, linattn::bf16)
+LINATTN_TEST_KERNELS(backward, linattn::rebased<32>, linattn::bf16)
+LINATTN_TEST_KERNELS(backward, linattn::rebased<64>, linattn::bf16)
 
 // The parallel form; from head_dim 33 on, rows are prepared before.
 template <class Map, class Element>

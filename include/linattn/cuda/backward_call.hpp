@@ -27,6 +27,13 @@ device_rows<T> contiguous_rows(T* data, std::int64_t heads, std::int64_t time, s
   return {data, heads * time * size, time * size, size, size * static_cast<std::int64_t>(sizeof(T)) % 16 == 0};
 }
 
+/// In how many parts the gradient by a row comes: of each tile of values and, maybe, of each query head that reads it.
+struct gradient_parts {
+  int tiles = 1;
+  bool by_query_head = false;
+  std::int64_t sweeps = 0;  // that make it, of each head; 0: it is made in phases
+};
+
 /// One side of a backward: rows of q or of k from the caller's through the prepared ones to their gradients.
 template <class Map, class Element, class Operand>
 struct differentiated_rows {
@@ -39,39 +46,51 @@ struct differentiated_rows {
   typename finish::Params finish_params{};
   typename sums::Params sums_params{};
 
-  /// The gradient by a row comes in `tiles` parts and, if by_query_head, a part of each query head that reads it.
+  bool finished = false;  // by the sweep
+
   void lay_out(device_arena& arena, Map const& map, role side, tensor_view<Element const, 4> const& x,
-               tensor_view<Element, 4> const& grad_x, device_shape const& shape, int tiles, bool by_query_head) {
+               tensor_view<Element, 4> const& grad_x, device_shape const& shape, gradient_parts const& from) {
     std::int64_t const batch = x.extents[0];
     std::int64_t const heads = x.extents[1];
     std::int64_t const time = x.extents[2];
     std::int64_t const dim = Map::head_dim;
     prepared.lay_out(arena, map, side, x);
-    std::int64_t const grad_heads = by_query_head ? shape.heads : heads;
-    real* const memory = arena.take<real>(tiles * batch * grad_heads * time * dim);
-    grads = contiguous_rows(memory, grad_heads, time, dim);
+    int const members = from.by_query_head ? shape.group() : 1;
+    finished = from.sweeps > 0 && from.tiles == 1 && members == 1;
+    std::int64_t const grad_heads = from.by_query_head ? shape.heads : heads;
+    std::int64_t const numbers = batch * grad_heads * time * dim;
+    grads = contiguous_rows(finished ? nullptr : arena.take<real>(from.tiles * numbers), grad_heads, time, dim);
     if constexpr (Map::all_heads) {  // the rows of a token behind each other
       grads.head_stride = dim;
       grads.time_stride = heads * dim;
     }
-    std::int64_t const parts = finish::parts(batch * time);
-    std::int64_t const numbers = heads * Map::gradient_size;
-    real* const partials = arena.take<real>(parts * numbers);
-    real* const totals = arena.take<real>(numbers);
-    finish_params = {map,        side,  batch,           time,     static_cast<int>(heads),
-                     rows_of(x), grads, rows_of(grad_x), partials, prepared.params.scratch,
+    std::int64_t const parts = finished ? from.sweeps : finish::parts(batch * time);
+    std::int64_t const sizes = heads * Map::gradient_size;
+    real* const partials = arena.take<real>(parts * sizes);
+    real* const totals = arena.take<real>(sizes);
+    finish_params = {map,
+                     side,
+                     batch,
+                     time,
+                     static_cast<int>(heads),
+                     {rows_of(x), rows_of(grad_x)},
+                     grads,
+                     partials,
+                     prepared.params.scratch,
                      0};
-    finish_params.tiles = tiles;
-    finish_params.tile_stride = batch * grad_heads * time * dim;
-    if (by_query_head) {
-      finish_params.members = shape.group();
+    finish_params.tiles = from.tiles;
+    finish_params.tile_stride = numbers;
+    finish_params.members = members;
+    if (from.by_query_head) {
       finish_params.head_step = shape.query_head(1, 0) - shape.query_head(0, 0);
       finish_params.member_step = shape.query_head(0, 1) - shape.query_head(0, 0);
     }
     sums_params = {partials, totals, parts, static_cast<int>(heads), 0};
   }
   void run_finish(simt::stream_t stream) const {
-    launch_items<finish>(stream, finish_params, "backward");
+    if (!finished) {
+      launch_items<finish>(stream, finish_params, "backward");
+    }
     if constexpr (Map::gradient_size > 0) {
       launch_items<sums>(stream, sums_params, "backward");
     }
@@ -132,8 +151,9 @@ class backward_call {
       }
     }
     one_row_piece_ = fused_ ? row_tokens_ >= shape_.time : cut_.one_piece;
-    q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q, shape_, grad_tiles_, false);
-    k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k, shape_, grad_tiles_, fused_);
+    std::int64_t const sweeps = fused_ ? shape_.pieces(row_tokens_) : 0;
+    q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q, shape_, {grad_tiles_, false, sweeps});
+    k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k, shape_, {grad_tiles_, fused_, sweeps});
     scaled_ = contiguous_rows(arena_.take<operand_element>(rows * row_size), shape_.heads, shape_.time, row_size);
     if constexpr (normalizer::needs_denominator) {
       weights_ = contiguous_rows(arena_.take<real>(rows), shape_.heads, shape_.time, 1);
@@ -231,8 +251,9 @@ class backward_call {
       if (fused_) {
         launch_items<fused_grads<OfKeys>>(
             stream,
-            {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values, read_only(weights_), x.grads,
-             x.finish_params.tile_stride, states, one_row_piece_ ? 0 : state_tokens, row_tokens_, grad_tiles_, 0},
+            {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values, read_only(weights_), x.finished,
+             x.finish_params.caller, x.finish_params.partials, x.grads, x.finish_params.tile_stride, states,
+             one_row_piece_ ? 0 : state_tokens, row_tokens_, grad_tiles_, 0},
             where);
         return;
       }

@@ -1,28 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // From gradients by prepared rows to those by the caller's rows, through the map's prepare_backward; and the rows'
-// shares of the parameters' gradients, a sum a block. Maps that prepare all heads of a token together: a thread takes
-// whole tokens.
+// shares of the parameters' gradients, a sum a block. A thread takes rows, and has long ones in shared memory; of maps
+// that prepare all heads of a token together it takes whole tokens.
 #ifndef LINATTN_CUDA_KERNEL_FINISH_GRADS_HPP
 #define LINATTN_CUDA_KERNEL_FINISH_GRADS_HPP
 
 #include <linattn/core/concepts.hpp>
 #include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/caller_rows.hpp>
+#include <linattn/cuda/tile/line_sums.hpp>
 #include <linattn/cuda/tile/rows.hpp>
 #include <linattn/simt/simt.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 template <class Map, class Element, class Real>
 struct finish_grads_kernel {
   static constexpr char const* name = "launching finish_grads_kernel";
-  static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = 1;
   static constexpr int dim = Map::head_dim;
   static constexpr int gradient_size = Map::gradient_size;
+  static constexpr bool in_shared = dim > longest_row_in_registers;
+  struct shared_row {
+    Real x[std::size_t{dim}];
+    Real grad[std::size_t{dim}];
+    Real gap;  // lines of even length begin in distinct banks
+  };
+  struct nothing {};
+  using row_type = std::conditional_t<in_shared, shared_row, nothing>;
+  static constexpr int line = gradient_size + 1;  // a thread's shares of the parameters' gradients, and a gap
+  static constexpr int kThreads = Map::all_heads ? 128 : threads_of_lines(sizeof(row_type) + line * sizeof(Real));
+  static constexpr int kMinBlocks = 1;
   static constexpr int rows = 8 * kThreads;                 // of a head, a block
   static constexpr std::int64_t most_token_threads = 4096;  // all heads: each has a partial sum of all parameters
 
@@ -32,11 +44,10 @@ struct finish_grads_kernel {
     std::int64_t batch;
     std::int64_t time;
     int heads;
-    device_rows<Element const> from;  // the rows
-    device_rows<Real> grads;          // by the prepared rows; all heads: those of a token lie behind each other
-    device_rows<Element> to;
-    Real* partials;  // [parts][heads][gradient_size]
-    Real* scratch;   // all heads: (batch, time, head, dim), contiguous
+    caller_rows<Map, Element, Real> caller;
+    device_rows<Real> grads;  // by the prepared rows; all heads: those of a token lie behind each other
+    Real* partials;           // [parts][heads][gradient_size]
+    Real* scratch;            // all heads: (batch, time, head, dim), contiguous
     std::int64_t first_item;
     // The gradient by a row may come in parts: of each tile of values, of each query head that reads a key head.
     int tiles = 1;
@@ -45,9 +56,12 @@ struct finish_grads_kernel {
     int head_step = 1;
     int member_step = 0;
   };
-  struct Shared {
-    Real warps[std::size_t{kThreads / 32}][std::size_t{gradient_size > 0 ? gradient_size : 1}];
+  struct shared_lines {
+    row_type rows[std::size_t{kThreads}];
+    Real partials[std::size_t{kThreads}][std::size_t{line}];
+    line_sums<Real, gradient_size, kThreads> sums;
   };
+  using Shared = std::conditional_t<Map::all_heads, nothing, shared_lines>;
 
   /// How many partial sums there are for each head.
   static std::int64_t parts(std::int64_t tokens) {
@@ -74,47 +88,51 @@ struct finish_grads_kernel {
 
  private:
   static LINATTN_DEVICE void finish_rows(Params const& p, Shared& s, std::int64_t block) {
+    int const thread = static_cast<int>(simt::thread_idx().x);
     int const head = static_cast<int>(block % p.heads);
     std::int64_t const part = block / p.heads;
-    Real partial[std::size_t{gradient_size > 0 ? gradient_size : 1}] = {};
+    Real* const partial = s.partials[thread];
     LINATTN_SIMT_NO_UNROLL
-    for (int i = static_cast<int>(simt::thread_idx().x); i < rows; i += kThreads) {
+    for (int n = 0; n < gradient_size; ++n) {
+      partial[n] = Real(0);
+    }
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = thread; i < rows; i += kThreads) {
       std::int64_t const number = part * rows + i;
       if (number >= p.batch * p.time) {
         break;
       }
-      std::int64_t const batch = number / p.time;
-      std::int64_t const time = number % p.time;
-      Real x[std::size_t{dim}];
-      Real grad[std::size_t{dim}] = {};
-      read_row(x, p.from.row(batch, head, time), p.from.vectors);
-      sum_parts(grad, p, batch, head, time);
-      p.map.prepare_backward(x, grad, p.side, head, partial);
-      write_elements(p.to.row(batch, head, time), p.to.vectors, grad);
+      if constexpr (in_shared) {
+        finish_row(p, s.rows[thread].x, s.rows[thread].grad, partial, head, number);
+      } else {
+        Real x[std::size_t{dim}];
+        Real grad[std::size_t{dim}];
+        finish_row(p, x, grad, partial, head, number);
+      }
     }
     if constexpr (gradient_size > 0) {
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < gradient_size; ++n) {
-        Real const sum = simt::warp_sum(partial[n]);
-        if (simt::lane() == 0) {
-          s.warps[simt::warp()][n] = sum;
-        }
-      }
+      s.sums.clear();
       simt::block_sync();
-      LINATTN_SIMT_NO_UNROLL
-      for (int n = static_cast<int>(simt::thread_idx().x); n < gradient_size; n += kThreads) {
-        Real sum = Real(0);
-        LINATTN_SIMT_UNROLL
-        for (int warp = 0; warp < kThreads / 32; ++warp) {
-          sum += s.warps[warp][n];
-        }
-        simt::store(p.partials + (part * p.heads + head) * gradient_size + n, sum);
-      }
+      s.sums.add(s.partials[0], line, kThreads);
+      simt::block_sync();
+      s.sums.store(p.partials + (part * p.heads + head) * gradient_size);
     }
+  }
+
+  static LINATTN_DEVICE void finish_row(Params const& p, Real (&x)[std::size_t{dim}], Real (&grad)[std::size_t{dim}],
+                                        Real* partial, int head, std::int64_t number) {
+    std::int64_t const batch = number / p.time;
+    std::int64_t const time = number % p.time;
+    sum_parts(grad, p, batch, head, time);
+    p.caller.finish(x, grad, partial, p.map, p.side, batch, head, time);
   }
 
   static LINATTN_DEVICE void sum_parts(Real (&grad)[std::size_t{dim}], Params const& p, std::int64_t batch, int head,
                                        std::int64_t time) {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < dim; ++i) {
+      grad[i] = Real(0);
+    }
     int const parts = p.members * p.tiles;
     LINATTN_SIMT_NO_UNROLL
     for (int part = 0; part < parts; ++part) {
@@ -145,18 +163,18 @@ struct finish_grads_kernel {
       Real* const grads = p.grads.row(batch, 0, time);
       LINATTN_SIMT_NO_UNROLL
       for (int i = 0; i < p.heads * dim; ++i) {
-        rows_of_token[i] = to_real<Real>(simt::load(p.from.row(batch, i / dim, time) + i % dim));
+        rows_of_token[i] = to_real<Real>(simt::load(p.caller.from.row(batch, i / dim, time) + i % dim));
       }
       p.map.prepare_backward(static_cast<Real const*>(rows_of_token), grads, p.side, p.heads, partial);
       LINATTN_SIMT_NO_UNROLL
       for (int i = 0; i < p.heads * dim; ++i) {
-        simt::store(p.to.row(batch, i / dim, time) + i % dim, to_element<Element>(grads[i]));
+        simt::store(p.caller.to.row(batch, i / dim, time) + i % dim, to_element<Element>(grads[i]));
       }
     }
   }
 };
 
-/// The finished sums of the parameters' gradients, [heads][gradient_size]: a block a head, parts in their order.
+/// The finished sums of the parameters' gradients, [heads][gradient_size]: a block a head, parts in a fixed order.
 template <class Map, class Real>
 struct parameter_sums_kernel {
   static constexpr char const* name = "launching parameter_sums_kernel";
@@ -171,21 +189,18 @@ struct parameter_sums_kernel {
     int heads;
     std::int64_t first_item;
   };
-  struct Shared {};
+  struct Shared {
+    line_sums<Real, gradient_size, kThreads> sums;
+  };
 
   static std::int64_t items(Params const& p) { return p.heads; }
 
-  static LINATTN_DEVICE void run(Params const& p, Shared&) {
+  static LINATTN_DEVICE void run(Params const& p, Shared& s) {
     std::int64_t const head = p.first_item + static_cast<std::int64_t>(simt::block_idx().x);
-    LINATTN_SIMT_NO_UNROLL
-    for (int n = static_cast<int>(simt::thread_idx().x); n < gradient_size; n += kThreads) {
-      Real sum = Real(0);
-      LINATTN_SIMT_NO_UNROLL
-      for (std::int64_t part = 0; part < p.parts; ++part) {
-        sum += simt::load(p.partials + (part * p.heads + head) * gradient_size + n);
-      }
-      simt::store(p.sums + head * gradient_size + n, sum);
-    }
+    s.sums.clear();
+    s.sums.add(p.partials + head * gradient_size, std::int64_t{p.heads} * gradient_size, p.parts);
+    simt::block_sync();
+    s.sums.store(p.sums + head * gradient_size);
   }
 };
 

@@ -3,13 +3,16 @@
 // kernel_row_grads does in phases, with the state in registers. Of queries the sweep runs forward in time, of keys
 // backward: x are the rows whose gradient is made, y those of the other side, that join the state 16 at a time after
 // their step's x have met them one by one. A warp owns 16 value columns and a group's features (kernel_fused.hpp); its
-// share of the gradient lies in shared memory until the chunk's end, where all warps' shares are added in their order.
+// share of the gradient lies in shared memory until the chunk's end, where all warps' shares are added in their order,
+// a thread a row. A block that holds the whole gradient by its rows goes on to that by the caller's rows.
 #ifndef LINATTN_CUDA_KERNEL_FUSED_GRADS_HPP
 #define LINATTN_CUDA_KERNEL_FUSED_GRADS_HPP
 
 #include <linattn/cuda/kernel_fused.hpp>
 #include <linattn/cuda/problem.hpp>
+#include <linattn/cuda/tile/caller_rows.hpp>
 #include <linattn/cuda/tile/gradient_state.hpp>
+#include <linattn/cuda/tile/line_sums.hpp>
 #include <linattn/cuda/tile/rows.hpp>
 #include <linattn/simt/simt.hpp>
 
@@ -40,8 +43,15 @@ struct fused_grads_kernel {
   static constexpr int kMinBlocks = 256 / kThreads;
   static constexpr int chunk = 64;
   static constexpr int step = 16;
-  static constexpr int padded_dim = round_up_to(Map::head_dim, 16);
+  static constexpr role side = OfKeys ? role::key : role::query;
+  static constexpr int dim = Map::head_dim;
+  static constexpr int padded_dim = round_up_to(dim, 16);
   static constexpr int halves = padded_dim / 16;
+  static constexpr int gradient_size = Map::gradient_size;
+  /// A row's shares of all warps, and later of the parameters' gradients; 16-byte words of rows begin in distinct
+  /// banks.
+  static constexpr int row_shares =
+      round_up_to(warps * padded_dim > gradient_size ? warps * padded_dim : gradient_size, 8) + 4;
   static_assert(halves <= state_type::halves,
                 "linattn::fused_grads_kernel: rows longer than a group's; "
                 "head_dim up to 32; use the form in phases");
@@ -53,8 +63,11 @@ struct fused_grads_kernel {
     device_rows<operand_element const> y;
     device_rows<x_value_element const> x_values;
     device_rows<y_value_element const> y_values;
-    device_rows<real const> weights;  // c of the queries' rows; no data: zero
-    device_rows<real> grads;          // of each query head, by x; one such tensor for each tile of values
+    device_rows<real const> weights;         // c of the queries' rows; no data: zero
+    bool finishes;                           // one tile of values and, of keys, one query head each: no other parts
+    caller_rows<Map, Element, real> caller;  // if so
+    real* partials;                          // and of the parameters' gradients: [pieces][heads][gradient_size]
+    device_rows<real> grads;  // if not: of each query head, by x; one such tensor for each tile of values
     std::int64_t grads_tile_stride;
     device_states<real const> states;  // what the sweep begins with, or absent
     std::int64_t state_tokens;         // of the pieces that they are numbered by; 0: by sequence
@@ -68,7 +81,8 @@ struct fused_grads_kernel {
     shared_tile<operand_element, chunk, value_tile> x_values;
     shared_tile<operand_element, chunk, value_tile> y_values;
     real weights[std::size_t{chunk}];  // c of the queries among x and y
-    real shares[std::size_t{warps}][std::size_t{chunk}][std::size_t{padded_dim + 4}];
+    alignas(16) real shares[std::size_t{chunk}][std::size_t{row_shares}];
+    line_sums<real, gradient_size, kThreads> sums;  // of the parameters' gradients
   };
 
   static std::int64_t items(Params const& p) { return p.shape.pieces(p.piece_tokens) * p.shape.heads * p.value_tiles; }
@@ -78,18 +92,39 @@ struct fused_grads_kernel {
     int const tile = item.digit(p.value_tiles);
     int const head = item.digit(p.shape.heads);
     device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
-    if (piece.begin >= piece.end) {
-      return;  // all of the block
+    place const at{piece.sequence.batch, head, p.shape.kv_head_of(head), tile};
+    if constexpr (gradient_size > 0) {
+      s.sums.clear();
     }
-    int const kv_head = p.shape.kv_head_of(head);
-    place const at{piece.sequence.batch, head, kv_head, tile};
+    if (piece.begin < piece.end) {  // all of the block
+      sweep(p, s, at, piece);
+    }
+    if constexpr (gradient_size > 0) {
+      if (p.finishes) {
+        simt::block_sync();
+        s.sums.store(p.partials + (piece.unit * p.shape.heads + head) * gradient_size);
+      }
+    }
+  }
 
+ private:
+  struct place {
+    std::int64_t batch;
+    int head;
+    int kv_head;
+    int tile;  // of values
+  };
+  static LINATTN_DEVICE int group() { return groups == 1 ? 0 : simt::warp() % groups; }
+  static LINATTN_DEVICE int value_warp() { return simt::warp() / groups; }
+
+  static LINATTN_DEVICE void sweep(Params const& p, Shared& s, place const& at, device_piece const& piece) {
     state_type state{};
     state.group = group();
     // Keys of a group's heads sum up their gradients: one of the heads takes what the group's state adds.
-    bool const takes_state = !OfKeys || head == p.shape.query_head(kv_head, 0);
+    bool const takes_state = !OfKeys || at.head == p.shape.query_head(at.kv_head, 0);
     if (p.states.present() && takes_state) {
-      state.load(p.states.at(unit_of(p, piece), kv_head), tile * value_tile + value_warp() * 16, p.shape.value_dim);
+      state.load(p.states.at(unit_of(p, piece), at.kv_head), at.tile * value_tile + value_warp() * 16,
+                 p.shape.value_dim);
     }
     std::int64_t const chunks = (piece.end - piece.begin + chunk - 1) / chunk;
     LINATTN_SIMT_NO_UNROLL
@@ -107,16 +142,6 @@ struct fused_grads_kernel {
       write(p, s, at, begin, count);
     }
   }
-
- private:
-  struct place {
-    std::int64_t batch;
-    int head;
-    int kv_head;
-    int tile;  // of values
-  };
-  static LINATTN_DEVICE int group() { return groups == 1 ? 0 : simt::warp() % groups; }
-  static LINATTN_DEVICE int value_warp() { return simt::warp() / groups; }
 
   /// Of keys: the piece of the states that ends where this one does, or beyond the sequence's end.
   static LINATTN_DEVICE std::int64_t unit_of(Params const& p, device_piece const& piece) {
@@ -172,6 +197,9 @@ struct fused_grads_kernel {
     state.template add_rows<OfKeys>(yt, y_values, weights);
   }
 
+  /// This warp's share of a row.
+  static LINATTN_DEVICE real* share(Shared& s, int row) { return s.shares[row] + simt::warp() * padded_dim; }
+
   /// This warp's share of 16 rows; zero where the group has no block.
   static LINATTN_DEVICE void put(Shared& s, state_type const& state,
                                  real const (&grads)[std::size_t{state_type::blocks}][2][2], int row) {
@@ -180,7 +208,7 @@ struct fused_grads_kernel {
     int const t = simt::lane() % 4;
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 2; ++i) {
-      real* const to = s.shares[simt::warp()][row + 8 * i + g] + 2 * t;
+      real* const to = share(s, row + 8 * i + g) + 2 * t;
       if constexpr (shares::shared) {
         to[8 * shares::block(state.group, 3)] = real(0);
         to[8 * shares::block(state.group, 3) + 1] = real(0);
@@ -241,28 +269,56 @@ struct fused_grads_kernel {
         Operand::mma(grads, weights, b[2 * n], b[2 * n + 1]);
         LINATTN_SIMT_UNROLL
         for (int e = 0; e < 4; ++e) {
-          s.shares[simt::warp()][row + e / 2 * 8 + g][16 * h + 8 * n + 2 * t + e % 2] += grads[e];
+          share(s, row + e / 2 * 8 + g)[16 * h + 8 * n + 2 * t + e % 2] += grads[e];
         }
       }
     }
   }
 
-  /// The sums of all warps' shares.
-  static LINATTN_DEVICE void write(Params const& p, Shared const& s, place const& at, std::int64_t begin, int count) {
-    constexpr int dim = Map::head_dim;
-    LINATTN_SIMT_NO_UNROLL
-    for (int i = static_cast<int>(simt::thread_idx().x); i < chunk * padded_dim; i += kThreads) {
-      int const row = i / padded_dim;
-      int const column = i % padded_dim;
-      if (row >= count || column >= dim) {
-        continue;
+  /// The sums of all warps' shares, as they are or by the caller's rows.
+  static LINATTN_DEVICE void write(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
+    int const row = static_cast<int>(simt::thread_idx().x);
+    int const head = OfKeys ? at.kv_head : at.head;
+    if (row < count) {
+      real grad[std::size_t{dim}];
+      sum_shares(grad, s.shares[row]);
+      if (p.finishes) {
+        real* const partial = s.shares[row];
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < gradient_size; ++n) {
+          partial[n] = real(0);
+        }
+        real x[std::size_t{dim}];
+        p.caller.finish(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head, begin + row);
+      } else {
+        write_elements(p.grads.row(at.batch, at.head, begin + row) + at.tile * p.grads_tile_stride, p.grads.vectors,
+                       grad);
       }
-      real sum = real(0);
+    }
+    if constexpr (gradient_size > 0) {
+      if (p.finishes) {
+        simt::block_sync();  // the rows' shares are there
+        s.sums.add(s.shares[0], row_shares, count);
+      }
+    }
+  }
+  static LINATTN_DEVICE void sum_shares(real (&grad)[std::size_t{dim}], real const (&shares)[std::size_t{row_shares}]) {
+    using piece = element_piece<real>;
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < padded_dim / piece::size; ++i) {
+      piece sum{};
       LINATTN_SIMT_UNROLL
       for (int warp = 0; warp < warps; ++warp) {
-        sum += s.shares[warp][row][column];
+        piece const part = simt::load(reinterpret_cast<piece const*>(shares + warp * padded_dim) + i);
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < piece::size; ++n) {
+          sum.e[n] += part.e[n];
+        }
       }
-      simt::store(p.grads.row(at.batch, at.head, begin + row) + at.tile * p.grads_tile_stride + column, sum);
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < piece::size && i * piece::size + n < dim; ++n) {
+        grad[i * piece::size + n] = sum.e[n];
+      }
     }
   }
 };

@@ -15,9 +15,6 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
-/// Longer rows would fill a thread's registers.
-inline constexpr int longest_row_in_registers = 32;
-
 /// A thread prepares a row, long ones in shared memory; or all rows of a token, in the workspace.
 template <class Map, class Element, class Operand>
 struct prepare_kernel {
@@ -31,9 +28,7 @@ struct prepare_kernel {
     real x[std::size_t{dim}];
     real gap;  // rows of even length begin in distinct banks
   };
-  /// Rows of at most 66 KiB, else one warp: a multiprocessor has room for two such blocks on sm_80, three on sm_90.
-  static constexpr int kThreads =
-      !in_shared || sizeof(shared_row) <= 528 ? 128 : (sizeof(shared_row) <= 1056 ? 64 : 32);
+  static constexpr int kThreads = in_shared ? threads_of_lines(sizeof(shared_row)) : 128;
   static constexpr int kMinBlocks = 1;
 
   struct Params {

@@ -18,6 +18,13 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 constexpr int round_up_to(int value, int multiple) { return (value + multiple - 1) / multiple * multiple; }
 
+/// Longer rows would fill a thread's registers.
+inline constexpr int longest_row_in_registers = 32;
+
+/// Of a block whose threads have lines of so many bytes in shared memory: lines of at most 66 KiB, else one warp. A
+/// multiprocessor has room for two such blocks on sm_80, three on sm_90.
+constexpr int threads_of_lines(std::size_t bytes) { return bytes <= 528 ? 128 : (bytes <= 1056 ? 64 : 32); }
+
 /// 16 bytes of elements.
 template <class T>
 struct alignas(16) element_piece {

@@ -113,6 +113,23 @@ TEST_CASE("the gradients of a row of a batch have the bits that they have alone"
   });
 }
 
+TEST_CASE("the gradients of a packed sequence have the bits that they have alone") {
+  for_each_strategy([](variant const& v, int strategy) {
+    setup s{.value_dim = 20, .lengths = {50, 133, 0}};
+    auto const kind = element_kind::float16;
+    problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);
+    backward_run whole(v, s, p, kind);
+    whole.run(strategy);
+    problem const one = packed_sequence(p, 1);
+    s.lengths = {one.time};
+    backward_run single(v, s, one, kind);
+    single.run(strategy);
+    CHECK(single.grad_q.gather() == sequence_of(whole.grad_q.gather(), p, 1));
+    CHECK(single.grad_k.gather() == sequence_of(whole.grad_k.gather(), p, 1));
+    CHECK(single.grad_v.gather() == sequence_of(whole.grad_v.gather(), p, 1));
+  });
+}
+
 TEST_CASE("gradients of many pieces, queries of a group, values and rows equal the oracle's") {
   setup const grouped{.heads = 9, .kv_heads = 1, .time = 19, .value_dim = 20, .state = state_use::in_place};
   setup const values{

@@ -150,23 +150,12 @@ TEST_CASE("a packed sequence has the bits that it has among others") {
     whole.run(strategy);
     for (std::size_t const n : {std::size_t{1}, std::size_t{3}}) {
       CAPTURE(n);
-      std::int64_t const begin = p.offsets[n];
-      std::int64_t const end = p.offsets[n + 1];
-      auto const part = [&](std::vector<double> const& dense) {
-        std::int64_t const width = static_cast<std::int64_t>(dense.size()) / p.time;
-        return std::vector<double>(dense.begin() + begin * width, dense.begin() + end * width);
-      };
-      problem one = p;
-      one.time = end - begin;
-      one.offsets = {0, one.time};
-      one.q = part(p.q);
-      one.k = part(p.k);
-      one.v = part(p.v);
+      problem const one = packed_sequence(p, n);
       s.lengths = {one.time};
       forward_run single(v, s, one, kind);
       single.run(strategy);
       auto const row = static_cast<std::int64_t>(n);
-      CHECK(single.out.gather() == part(whole.out.gather()));
+      CHECK(single.out.gather() == sequence_of(whole.out.gather(), p, n));
       CHECK(single.last.kv() == row_of(whole.last.kv(), 6, row));
       CHECK(single.last.k_sum() == row_of(whole.last.k_sum(), 6, row));
     }

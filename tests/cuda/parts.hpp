@@ -17,6 +17,23 @@ inline std::vector<double> row_of(std::vector<double> const& dense, std::int64_t
   return {dense.begin() + row * size, dense.begin() + (row + 1) * size};
 }
 
+/// The tokens of packed sequence n; of one head.
+inline std::vector<double> sequence_of(std::vector<double> const& dense, problem const& p, std::size_t n) {
+  std::int64_t const width = static_cast<std::int64_t>(dense.size()) / p.time;
+  return {dense.begin() + p.offsets[n] * width, dense.begin() + p.offsets[n + 1] * width};
+}
+
+/// Packed sequence n of a problem of one head, alone; it has no states.
+inline problem packed_sequence(problem const& p, std::size_t n) {
+  problem one = p;
+  one.time = p.offsets[n + 1] - p.offsets[n];
+  one.offsets = {0, one.time};
+  for (std::vector<double> problem::*const tensor : {&problem::q, &problem::k, &problem::v, &problem::grad_out}) {
+    one.*tensor = sequence_of(p.*tensor, p, n);
+  }
+  return one;
+}
+
 /// Batch row `row` of a problem whose rows are sequences; what the problem leaves empty stays empty.
 inline problem batch_row(problem const& p, std::int64_t row) {
   problem one = p;

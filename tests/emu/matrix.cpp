@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// ldmatrix and the matrix multiplications, with the fragment layouts of the PTX ISA.
+// ldmatrix, movmatrix and the matrix multiplications, with the fragment layouts of the PTX ISA.
 #include "collectives.hpp"
 
 #include <linattn/core/element.hpp>
@@ -64,6 +64,23 @@ void run_ldmatrix(void* const* lanes, std::uint32_t /*mask*/, std::uint64_t vari
       std::uint32_t const high = transposed ? element[minor + 1][major] : element[major][minor + 1];
       static_cast<ldmatrix_data const*>(lanes[lane])->r[matrix] = low | high << 16U;
     }
+  }
+}
+
+struct movmatrix_data {
+  std::uint32_t from;
+  std::uint32_t to;
+};
+
+void run_movmatrix_trans(void* const* lanes, std::uint32_t /*mask*/, std::uint64_t /*variant*/) {
+  auto const element = [&](int row, int column) {
+    std::uint32_t const pair = static_cast<movmatrix_data const*>(lanes[row * 4 + column / 2])->from;
+    return pair >> (column % 2 * 16) & 0xffffU;
+  };
+  for (int lane = 0; lane < 32; ++lane) {
+    int const row = lane / 4;
+    int const column = lane % 4 * 2;
+    static_cast<movmatrix_data*>(lanes[lane])->to = element(column, row) | element(column + 1, row) << 16U;
   }
 }
 
@@ -188,6 +205,14 @@ void ldmatrix(std::uint32_t* r, int count, bool transposed, std::uint32_t row) {
   detail::ldmatrix_data data{row, r};
   std::uint64_t const variant = static_cast<std::uint64_t>(count) * 2 + (transposed ? 1 : 0);
   detail::collective("ldmatrix", variant, ~0U, &data, detail::run_ldmatrix, detail::memory_order::none, pc);
+}
+
+std::uint32_t movmatrix_trans(std::uint32_t r) {
+  detail::executor_scope const scope;
+  detail::movmatrix_data data{r, 0};
+  detail::collective("movmatrix", 0, ~0U, &data, detail::run_movmatrix_trans, detail::memory_order::none,
+                     __builtin_return_address(0));
+  return data.to;
 }
 
 void mma(mma_kind kind, float* c, std::uint32_t const* a, std::uint32_t b0, std::uint32_t b1) {

@@ -89,10 +89,10 @@ finding check_ldmatrix() {
     in[i] = static_cast<std::uint16_t>(977 * i + 13);
   }
   device_buffer<std::uint16_t> device_in(in);
-  device_buffer<std::uint32_t> out(2 * N * 32);
+  device_buffer<std::uint32_t> out(3 * N * 32);
   launch<ldmatrix_kernel<N>>({}, {device_in.data(), out.data()});
   std::vector<std::uint32_t> expected;
-  for (bool const transposed : {false, true}) {
+  for (bool const transposed : {false, true, true}) {
     for (std::size_t matrix = 0; matrix < N; ++matrix) {
       for (std::size_t lane = 0; lane < 32; ++lane) {
         auto const element = [&](std::size_t i) -> std::uint32_t {
@@ -356,9 +356,9 @@ inline std::vector<primitive_case> primitive_cases() {
       {"shuffles of int", check_shuffles<int>},
       {"shuffles of 32 bits", check_shuffles<std::uint32_t>},
       {"ballot", check_ballot},
-      {"ldmatrix of 1", check_ldmatrix<1>},
-      {"ldmatrix of 2", check_ldmatrix<2>},
-      {"ldmatrix of 4", check_ldmatrix<4>},
+      {"ldmatrix of 1, movmatrix", check_ldmatrix<1>},
+      {"ldmatrix of 2, movmatrix", check_ldmatrix<2>},
+      {"ldmatrix of 4, movmatrix", check_ldmatrix<4>},
       {"mma bf16", check_mma_16bit<bf16, multiplication::bf16>},
       {"mma f16", check_mma_16bit<f16, multiplication::f16>},
       {"mma tf32", check_mma_tf32},

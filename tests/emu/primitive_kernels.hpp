@@ -77,14 +77,14 @@ struct ballot_kernel {
   }
 };
 
-/// N 8x8 matrices of 16-bit elements, as they are and transposed.
+/// N 8x8 matrices of 16-bit elements, as they are, transposed on the way, and transposed in the registers.
 template <int N>
 struct ldmatrix_kernel {
   static constexpr std::size_t kMatrices = N;
   static constexpr int kThreads = 32, kMinBlocks = 1;
   struct Params {
     std::uint16_t const* in;  // (8 N, 8)
-    std::uint32_t* out;       // (2, N, 32)
+    std::uint32_t* out;       // (3, N, 32)
   };
   struct Shared {
     alignas(16) std::uint16_t rows[8 * kMatrices][24];
@@ -104,6 +104,7 @@ struct ldmatrix_kernel {
     for (int i = 0; i < N; ++i) {
       p.out[i * 32 + lane] = plain[i];
       p.out[(N + i) * 32 + lane] = transposed[i];
+      p.out[(2 * N + i) * 32 + lane] = simt::movmatrix_trans(plain[i]);
     }
   }
 };

@@ -55,5 +55,5 @@ TEST_CASE("a launch is counted") {
   CHECK(counted.ldmatrix == 2);
   CHECK(counted.ldmatrix_conflicts == 0);  // rows of 48 bytes
   CHECK(counted.mma == 1);
-  CHECK(counted.global_written_bytes == 2 * 4 * 32 * 4 + 64 * 8);
+  CHECK(counted.global_written_bytes == 3 * 4 * 32 * 4 + 64 * 8);
 }

@@ -12,6 +12,7 @@
 #include <linattn/cuda/kernel_row_grads.hpp>
 #include <linattn/cuda/kernel_scaled_grads.hpp>
 #include <linattn/cuda/kernel_states.hpp>
+#include <linattn/cuda/kernel_value_sums.hpp>
 #include <linattn/normalizer/unnormalized.hpp>
 
 #include <algorithm>
@@ -45,7 +46,6 @@ struct differentiated_rows {
   device_rows<real> grads{};
   typename finish::Params finish_params{};
   typename sums::Params sums_params{};
-
   bool finished = false;  // by the sweep
 
   void lay_out(device_arena& arena, Map const& map, role side, tensor_view<Element const, 4> const& x,
@@ -131,6 +131,7 @@ class backward_call {
   using fused_grads = fused_grads_kernel<map, element, operand, OfKeys>;
   using value_grads = outputs_kernel<map, unnormalized, element, operand, true, true>;
   using again = forward_call<Selector, Attention>;
+  using value_sums = value_sums_kernel<element, real>;
   static constexpr bool can_fuse = FusedGradients<map, operand>;
 
   backward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, forward_form const& form)
@@ -138,22 +139,24 @@ class backward_call {
     std::int64_t const rows = shape_.batch * shape_.heads * shape_.time;
     std::int64_t const row_size = round_up(shape_.value_dim, 8);
     value_tiles_ = (std::max)(1, (shape_.value_dim + value_grads::value_tile - 1) / value_grads::value_tile);
-    cut_ = phase_cut::of(Selector{}, shape_, piece_tokens_, value_grads::tokens, arch, map::feature_dim);
-    sums_ = !cut_.one_piece || args.grad_initial_state.present();
-
-    row_tokens_ = cut_.state_tokens;
+    std::int64_t sweeps = 0;
     if constexpr (can_fuse) {
       fused_ = form.fused && shape_.causal && shape_.heads > 0;
-      if (fused_) {  // sweeps of keys begin where one of the pieces does
-        row_tokens_ = (std::max)(Selector::segment_tokens(arch) / piece_tokens_, std::int64_t{1}) * piece_tokens_;
+      if (fused_) {
         constexpr int tile = fused_grads<true>::value_tile;
         grad_tiles_ = (std::max)(1, (shape_.value_dim + tile - 1) / tile);
+        sweeps = shape_.pieces(Selector::segment_tokens(arch));
       }
     }
-    one_row_piece_ = fused_ ? row_tokens_ >= shape_.time : cut_.one_piece;
-    std::int64_t const sweeps = fused_ ? shape_.pieces(row_tokens_) : 0;
+    cut_ = phase_cut::of(Selector{}, shape_, fused_ ? Selector::segment_tokens(arch) : piece_tokens_,
+                         value_grads::tokens, arch, map::feature_dim);
+    sums_ = !cut_.one_piece || args.grad_initial_state.present();
     q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q, shape_, {grad_tiles_, false, sweeps});
     k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k, shape_, {grad_tiles_, fused_, sweeps});
+    if (fused_ && shape_.group() > 1) {
+      real* const parts = arena_.take<real>(rows * shape_.value_dim);
+      value_parts_ = contiguous_rows(parts, shape_.heads, shape_.time, shape_.value_dim);
+    }
     scaled_ = contiguous_rows(arena_.take<operand_element>(rows * row_size), shape_.heads, shape_.time, row_size);
     if constexpr (normalizer::needs_denominator) {
       weights_ = contiguous_rows(arena_.take<real>(rows), shape_.heads, shape_.time, 1);
@@ -165,7 +168,7 @@ class backward_call {
         again_ = arena_.take<std::byte>(static_cast<std::int64_t>(again_bytes_));
       }
     }
-    if (sums_) {  // else there is one piece of rows too
+    if (sums_) {
       pieces_ = take_states<real>(arena_, shape_.pieces(cut_.state_tokens), shape_, map::feature_dim);
     }
   }
@@ -176,21 +179,19 @@ class backward_call {
     q_.prepared.run(stream, where);
     k_.prepared.run(stream, where);
     scale_grads(stream);
-    if (!one_row_piece_) {
+    if (!cut_.one_piece) {
       launch_items<sums<false>>(
-          stream, {attn_.map, shape_, k_.prepared.rows, rows_of(args_.v), pieces_, row_tokens_, value_tiles_, 0, {}},
+          stream,
+          {attn_.map, shape_, k_.prepared.rows, rows_of(args_.v), pieces_, cut_.state_tokens, value_tiles_, 0, {}},
           where);
-      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), {}, row_tokens_, map::feature_dim,
+      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), {}, cut_.state_tokens, map::feature_dim,
                   scan_result::before_piece, where);
     }
     run_rows<false>(stream, q_, k_, read_only(scaled_), rows_of(args_.v),
-                    one_row_piece_ ? states_of(args_.initial_state) : read_only(pieces_), row_tokens_);
+                    cut_.one_piece ? states_of(args_.initial_state) : read_only(pieces_));
     // What begins with the gradient of the final state, before that of the initial one replaces it in the same memory.
-    if (one_row_piece_) {
-      run_keys(stream, states_of(args_.grad_final_state));
-    }
     if (cut_.one_piece) {
-      run_values(stream, states_of(args_.grad_final_state));
+      run_keys_and_values(stream, states_of(args_.grad_final_state));
     }
     if (sums_) {
       launch_items<sums<true>>(stream,
@@ -200,11 +201,8 @@ class backward_call {
       run_scan_of(stream, shape_, pieces_, states_of(args_.grad_final_state), states_of(args_.grad_initial_state),
                   cut_.state_tokens, map::feature_dim, scan_result::after_piece, where);
     }
-    if (!one_row_piece_) {
-      run_keys(stream, read_only(pieces_));
-    }
     if (!cut_.one_piece) {
-      run_values(stream, read_only(pieces_));
+      run_keys_and_values(stream, read_only(pieces_));
     }
     q_.run_finish(stream);
     k_.run_finish(stream);
@@ -242,18 +240,17 @@ class backward_call {
                                where);
   }
 
-  /// The gradients by the prepared rows of one side. Of queries, states are numbered by pieces of `state_tokens` tokens
-  /// unless there is one a sequence.
+  /// The gradients by the prepared rows of one side; in a sweep of keys, those by values too.
   template <bool OfKeys, class X, class Y, class XValues, class YValues>
   void run_rows(simt::stream_t stream, X const& x, Y const& y, XValues const& x_values, YValues const& y_values,
-                device_states<real const> const& states, std::int64_t state_tokens) const {
+                device_states<real const> const& states) const {
     if constexpr (can_fuse) {
       if (fused_) {
         launch_items<fused_grads<OfKeys>>(
             stream,
             {attn_.map, shape_, x.prepared.rows, y.prepared.rows, x_values, y_values, read_only(weights_), x.finished,
-             x.finish_params.caller, x.finish_params.partials, x.grads, x.finish_params.tile_stride, states,
-             one_row_piece_ ? 0 : state_tokens, row_tokens_, grad_tiles_, 0},
+             x.finish_params.caller, x.finish_params.partials, x.grads, x.finish_params.tile_stride,
+             rows_of(args_.grad_v), value_parts_, states, cut_.one_piece, cut_.state_tokens, grad_tiles_, 0},
             where);
         return;
       }
@@ -264,26 +261,29 @@ class backward_call {
          cut_.pair_tokens, cut_.one_piece, cut_.pairs, 0},
         where);
   }
-  void run_keys(simt::stream_t stream, device_states<real const> const& states) const {
-    run_rows<true>(stream, k_, q_, rows_of(args_.v), read_only(scaled_), states, cut_.state_tokens);
-  }
-  void run_values(simt::stream_t stream, device_states<real const> const& states) const {
-    launch_items<value_grads>(stream,
-                              {attn_.map,
-                               unnormalized{},
-                               shape_,
-                               k_.prepared.rows,
-                               q_.prepared.rows,
-                               read_only(scaled_),
-                               rows_of(args_.grad_v),
-                               {},
-                               states,
-                               cut_.pair_tokens,
-                               cut_.one_piece,
-                               cut_.pairs,
-                               value_tiles_,
-                               0},
-                              where);
+  void run_keys_and_values(simt::stream_t stream, device_states<real const> const& states) const {
+    run_rows<true>(stream, k_, q_, rows_of(args_.v), read_only(scaled_), states);
+    if (value_parts_.data != nullptr) {
+      launch_items<value_sums>(stream, {shape_, read_only(value_parts_), rows_of(args_.grad_v), 0}, where);
+    }
+    if (!fused_) {
+      launch_items<value_grads>(stream,
+                                {attn_.map,
+                                 unnormalized{},
+                                 shape_,
+                                 k_.prepared.rows,
+                                 q_.prepared.rows,
+                                 read_only(scaled_),
+                                 rows_of(args_.grad_v),
+                                 {},
+                                 states,
+                                 cut_.pair_tokens,
+                                 cut_.one_piece,
+                                 cut_.pairs,
+                                 value_tiles_,
+                                 0},
+                                where);
+    }
   }
 
   Attention attn_;
@@ -291,19 +291,18 @@ class backward_call {
   device_shape shape_;
   device_arena arena_;
   int arch_;
-  std::int64_t piece_tokens_;
+  std::int64_t piece_tokens_;  // of forward() in phases
   phase_cut cut_{};
   int value_tiles_ = 1;
   int grad_tiles_ = 1;  // parts of the gradients by rows
   bool fused_ = false;
-  bool one_row_piece_ = true;
   bool sums_ = false;
   bool saved_ = true;
-  std::int64_t row_tokens_ = 0;  // of the pieces whose gradients by rows are made side by side
   differentiated_rows<map, element, operand> q_{};
   differentiated_rows<map, element, operand> k_{};
   device_rows<operand_element> scaled_{};
   device_rows<real> weights_{};
+  device_rows<real> value_parts_{};
   element* out_ = nullptr;  // these four: if forward() is repeated
   real* denominator_ = nullptr;
   std::byte* again_ = nullptr;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The gradient by the prepared rows in one sweep, causal, for polynomial maps with head_dim up to 32: what
-// kernel_row_grads does in phases, with the state in registers. Of queries the sweep runs forward in time, of keys
-// backward: x are the rows whose gradient is made, y those of the other side, that join the state 16 at a time after
-// their step's x have met them one by one. A warp owns 16 value columns and a group's features (kernel_fused.hpp); its
-// share of the gradient lies in shared memory until the chunk's end, where all warps' shares are added in their order,
-// a thread a row. A block that holds the whole gradient by its rows goes on to that by the caller's rows.
+// kernel_row_grads does in phases, with the state in registers; and of keys that by the values. Of queries the sweep
+// runs forward in time, of keys backward: x are the rows whose gradient is made, y those of the other side, that join
+// the state 16 at a time after their step's x have met them one by one. A warp owns 16 value columns and a group's
+// features (kernel_fused.hpp); its share of the gradient lies in shared memory until the chunk's end, where all warps'
+// shares are added in their order, a thread a row. A block that holds the whole gradient by its rows goes on to that by
+// the caller's rows.
 #ifndef LINATTN_CUDA_KERNEL_FUSED_GRADS_HPP
 #define LINATTN_CUDA_KERNEL_FUSED_GRADS_HPP
 
@@ -12,6 +13,7 @@
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/caller_rows.hpp>
 #include <linattn/cuda/tile/gradient_state.hpp>
+#include <linattn/cuda/tile/group_sums.hpp>
 #include <linattn/cuda/tile/line_sums.hpp>
 #include <linattn/cuda/tile/rows.hpp>
 #include <linattn/simt/simt.hpp>
@@ -41,8 +43,9 @@ struct fused_grads_kernel {
   static constexpr char const* name = "launching fused_grads_kernel";
   static constexpr int kThreads = 32 * warps;
   static constexpr int kMinBlocks = 256 / kThreads;
-  static constexpr int chunk = 64;
   static constexpr int step = 16;
+  /// Where groups share the gradients by values too, what they leave of 64 rows would be more than sm_86 has room for.
+  static constexpr int chunk = OfKeys && groups > 1 ? 48 : 64;
   static constexpr role side = OfKeys ? role::key : role::query;
   static constexpr int dim = Map::head_dim;
   static constexpr int padded_dim = round_up_to(dim, 16);
@@ -69,13 +72,17 @@ struct fused_grads_kernel {
     real* partials;                          // and of the parameters' gradients: [pieces][heads][gradient_size]
     device_rows<real> grads;  // if not: of each query head, by x; one such tensor for each tile of values
     std::int64_t grads_tile_stride;
+    // Of keys: by the values, or if those have several query heads, a part of each.
+    device_rows<Element> value_grads;
+    device_rows<real> value_parts;
     device_states<real const> states;  // what the sweep begins with, or absent
-    std::int64_t state_tokens;         // of the pieces that they are numbered by; 0: by sequence
+    bool state_a_sequence;             // those are numbered by sequence, not by piece
     std::int64_t piece_tokens;
     int value_tiles;
     std::int64_t first_item;
   };
-  struct Shared {
+  using values_type = group_outputs<real, OfKeys ? groups : 1, chunk / step, value_warps>;
+  struct Shared : values_type {
     shared_tile<operand_element, chunk, padded_dim> x;
     shared_tile<operand_element, chunk, padded_dim> y;
     shared_tile<operand_element, chunk, value_tile> x_values;
@@ -92,7 +99,7 @@ struct fused_grads_kernel {
     int const tile = item.digit(p.value_tiles);
     int const head = item.digit(p.shape.heads);
     device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
-    place const at{piece.sequence.batch, head, p.shape.kv_head_of(head), tile};
+    place const at{piece.sequence.batch, head, p.shape.kv_head_of(head), tile, piece.begin};
     if constexpr (gradient_size > 0) {
       s.sums.clear();
     }
@@ -112,10 +119,12 @@ struct fused_grads_kernel {
     std::int64_t batch;
     int head;
     int kv_head;
-    int tile;  // of values
+    int tile;            // of values
+    std::int64_t begin;  // of the piece
   };
   static LINATTN_DEVICE int group() { return groups == 1 ? 0 : simt::warp() % groups; }
   static LINATTN_DEVICE int value_warp() { return simt::warp() / groups; }
+  static LINATTN_DEVICE int first_value(place const& at) { return at.tile * value_tile + value_warp() * 16; }
 
   static LINATTN_DEVICE void sweep(Params const& p, Shared& s, place const& at, device_piece const& piece) {
     state_type state{};
@@ -123,7 +132,7 @@ struct fused_grads_kernel {
     // Keys of a group's heads sum up their gradients: one of the heads takes what the group's state adds.
     bool const takes_state = !OfKeys || at.head == p.shape.query_head(at.kv_head, 0);
     if (p.states.present() && takes_state) {
-      state.load(p.states.at(unit_of(p, piece), at.kv_head), at.tile * value_tile + value_warp() * 16,
+      state.load(p.states.at(p.state_a_sequence ? piece.sequence.index : piece.unit, at.kv_head), first_value(at),
                  p.shape.value_dim);
     }
     std::int64_t const chunks = (piece.end - piece.begin + chunk - 1) / chunk;
@@ -136,20 +145,19 @@ struct fused_grads_kernel {
       int const steps = (count + step - 1) / step;
       LINATTN_SIMT_NO_UNROLL
       for (int n = 0; n < steps; ++n) {
-        take_step(p, s, state, at, (OfKeys ? steps - 1 - n : n) * step, count);
+        take_step(p, s, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, count);
       }
       simt::block_sync();  // the shares are there, and the chunk has been read
       write(p, s, at, begin, count);
+      if constexpr (OfKeys && groups > 1) {
+        LINATTN_SIMT_NO_UNROLL
+        for (int row = group() * step; row < count; row += groups * step) {
+          real values[2][4] = {};
+          s.add(values, row / step, value_warp());
+          write_values(p, at, begin + row, count - row, values);
+        }
+      }
     }
-  }
-
-  /// Of keys: the piece of the states that ends where this one does, or beyond the sequence's end.
-  static LINATTN_DEVICE std::int64_t unit_of(Params const& p, device_piece const& piece) {
-    if (p.state_tokens == 0) {
-      return piece.sequence.index;
-    }
-    std::int64_t const token = (OfKeys ? piece.end - 1 : piece.begin) - piece.sequence.begin;
-    return p.shape.first_piece(piece.sequence.index, p.state_tokens) + token / p.state_tokens;
   }
 
   static LINATTN_DEVICE void stage(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
@@ -167,8 +175,8 @@ struct fused_grads_kernel {
     simt::copy_async_wait<0>();
   }
 
-  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, state_type& state, place const& at, int row,
-                                       int count) {
+  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, state_type& state, place const& at,
+                                       std::int64_t begin, int row, int count) {
     int const t = simt::lane() % 4;
     bool const owns_sums = at.tile == 0 && value_warp() == 0;
     word x_values[4];
@@ -184,8 +192,17 @@ struct fused_grads_kernel {
       state.sums.add_grads(grads, x, weights);
     }
     put(s, state, grads, row);
-    if (row / step % groups == group()) {  // groups take turns with pairs
-      add_pairs(p, s, x_values, row, count, owns_sums);
+    real values[2][4] = {};
+    if constexpr (OfKeys) {
+      state.query(values, x);
+    }
+    if ((begin - at.begin + row) / step % groups == group()) {  // groups take turns with pairs
+      add_pairs(p, s, values, x_values, row, count, owns_sums);
+    }
+    if constexpr (OfKeys && groups > 1) {
+      s.values_type::put(state.group, row / step, value_warp(), values);
+    } else if constexpr (OfKeys) {
+      write_values(p, at, begin + row, count - row, values);
     }
     word yt[std::size_t{state_type::halves}][4];
     word y_values[4];
@@ -224,9 +241,10 @@ struct fused_grads_kernel {
     }
   }
 
-  /// The step's own rows y: share += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal.
-  static LINATTN_DEVICE void add_pairs(Params const& p, Shared& s, word const (&x_values)[4], int row, int count,
-                                       bool owns_sums) {
+  /// The step's own rows y: share += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal; of keys
+  /// also values += score(X Y^T) y_values.
+  static LINATTN_DEVICE void add_pairs(Params const& p, Shared& s, real (&values)[2][4], word const (&x_values)[4],
+                                       int row, int count, bool owns_sums) {
     int const g = simt::lane() / 4;
     int const t = simt::lane() % 4;
     word x[std::size_t{halves}][4];
@@ -239,6 +257,7 @@ struct fused_grads_kernel {
     }
     load_b_transposed<Operand>(y_values, s.y_values, row, value_warp() * 16);
     word weights[4];
+    word scores[4];
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < 2; ++n) {
       real score[4] = {};
@@ -254,10 +273,21 @@ struct fused_grads_kernel {
         int const of_y = 8 * n + 2 * t + e % 2;
         bool const sees = OfKeys ? of_y >= of_x : of_y <= of_x;
         real const c = owns_sums ? s.weights[row + (OfKeys ? of_y : of_x)] : real(0);
-        d[e] = sees && row + of_y < count ? (d[e] + c) * p.map.score_grad(score[e]) : real(0);
+        bool const counts = sees && row + of_y < count;
+        d[e] = counts ? (d[e] + c) * p.map.score_grad(score[e]) : real(0);
+        score[e] = counts ? p.map.score(score[e]) : real(0);
       }
+      scores[2 * n] = Operand::pack(score[0], score[1]);
+      scores[2 * n + 1] = Operand::pack(score[2], score[3]);
       weights[2 * n] = Operand::pack(d[0], d[1]);
       weights[2 * n + 1] = Operand::pack(d[2], d[3]);
+    }
+    if constexpr (OfKeys) {
+      load_b<Operand>(y_values, s.y_values, row, value_warp() * 16);
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < 2; ++n) {
+        Operand::mma(values[n], scores, y_values[2 * n], y_values[2 * n + 1]);
+      }
     }
     LINATTN_SIMT_UNROLL
     for (int h = 0; h < halves; ++h) {
@@ -270,6 +300,29 @@ struct fused_grads_kernel {
         LINATTN_SIMT_UNROLL
         for (int e = 0; e < 4; ++e) {
           share(s, row + e / 2 * 8 + g)[16 * h + 8 * n + 2 * t + e % 2] += grads[e];
+        }
+      }
+    }
+  }
+
+  /// The gradients by the values of 16 rows, `left` of which are there.
+  static LINATTN_DEVICE void write_values(Params const& p, place const& at, std::int64_t time, int left,
+                                          real const (&values)[2][4]) {
+    int const column = first_value(at) + simt::lane() % 4 * 2;
+    auto const write = [&](auto const& to, int head, int half) {
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < 2; ++n) {
+        write_pair(to.row(at.batch, head, time + half * 8 + simt::lane() / 4), column + 8 * n, p.shape.value_dim,
+                   to.vectors, values[n][2 * half], values[n][2 * half + 1]);
+      }
+    };
+    LINATTN_SIMT_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      if (half * 8 + simt::lane() / 4 < left) {
+        if (p.value_parts.data != nullptr) {
+          write(p.value_parts, at.head, half);
+        } else {
+          write(p.value_grads, at.kv_head, half);
         }
       }
     }

@@ -52,6 +52,7 @@ unsigned ballot(bool vote, unsigned mask);
 
 enum class mma_kind { m16n8k16_bf16, m16n8k16_f16, m16n8k8_tf32 };
 void ldmatrix(std::uint32_t* r, int count, bool transposed, std::uint32_t row);
+std::uint32_t movmatrix_trans(std::uint32_t r);
 void mma(mma_kind kind, float* c, std::uint32_t const* a, std::uint32_t b0, std::uint32_t b1);
 void mma_m8n8k4_f64(double* c, double a, double b);
 

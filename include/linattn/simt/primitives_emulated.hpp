@@ -74,6 +74,7 @@ LINATTN_ALWAYS_INLINE void ldmatrix_trans(std::uint32_t (&r)[N], shared_address 
   static_assert(N == 1 || N == 2 || N == 4, "linattn::simt::ldmatrix_trans: got another N; 1, 2, 4; split the load");
   emu::ldmatrix(r, static_cast<int>(N), true, row);
 }
+LINATTN_ALWAYS_INLINE std::uint32_t movmatrix_trans(std::uint32_t r) { return emu::movmatrix_trans(r); }
 LINATTN_ALWAYS_INLINE void mma_m16n8k16_bf16(float (&c)[4], std::uint32_t const (&a)[4], std::uint32_t b0,
                                              std::uint32_t b1) {
   emu::mma(emu::mma_kind::m16n8k16_bf16, c, a, b0, b1);

@@ -151,6 +151,13 @@ LINATTN_DEVICE void ldmatrix_trans(std::uint32_t (&r)[N], shared_address row) {
   }
 }
 
+/// An 8x8 matrix of 16-bit elements, as ldmatrix leaves it in the registers of a warp, transposed.
+LINATTN_DEVICE std::uint32_t movmatrix_trans(std::uint32_t r) {
+  std::uint32_t transposed;
+  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(r));
+  return transposed;
+}
+
 LINATTN_DEVICE void mma_m16n8k16_bf16(float (&c)[4], std::uint32_t const (&a)[4], std::uint32_t b0, std::uint32_t b1) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // gradient_state: a state in the registers of a warp, as gradients read it: 16 value columns, the features of one group
 // in rotation octets, in the accumulators of phi(Y)^T V. Packed, these are B of V S^T, the gradient by features, and
-// that becomes the gradient by the rows octet by octet, without leaving the registers.
+// that becomes the gradient by the rows octet by octet, without leaving the registers. Packed and transposed, they are
+// B of phi(X) S, the gradient by values.
 #ifndef LINATTN_CUDA_TILE_GRADIENT_STATE_HPP
 #define LINATTN_CUDA_TILE_GRADIENT_STATE_HPP
 
@@ -55,6 +56,25 @@ struct gradient_state : group_rows<Map, Operand> {
     }
   }
 
+  /// out += phi(X) S for 16 rows x: token 8 (e / 2) + g, value 8 v + 2 t + e % 2 in out[v][e].
+  LINATTN_DEVICE void query(real (&out)[2][4], word const (&x)[std::size_t{halves}][4]) const {
+    typename group_rows<Map, Operand>::row_factors rows;
+    this->turn_rows(rows, x);
+    LINATTN_SIMT_UNROLL
+    for (int m = 0; m < octets / 2; ++m) {
+      word phi[4];  // A: 16 rows by octets 2 m and 2 m + 1
+      LINATTN_SIMT_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        phi[e] = rows.octet_of(shares::at(2 * m + e / 2), x, e % 2);
+      }
+      LINATTN_SIMT_UNROLL
+      for (int v = 0; v < 2; ++v) {
+        Operand::mma(out[v], phi, Operand::transpose(Operand::pack(kv[m][v][0], kv[m][v][1])),
+                     Operand::transpose(Operand::pack(kv[m][v][2], kv[m][v][3])));
+      }
+    }
+  }
+
   /// S += phi(Y)^T V for 16 rows: yt their fragments, v those of their values as B. Weighed: the sums take them times
   /// `weights`, of the rows 8 i + 2 t, + 1.
   template <bool Weighed>
@@ -66,9 +86,7 @@ struct gradient_state : group_rows<Map, Operand> {
       word phi[4];  // A: octets 2 m and 2 m + 1 by 16 rows
       LINATTN_SIMT_UNROLL
       for (int e = 0; e < 4; ++e) {
-        octet const o = shares::at(2 * m + e % 2);
-        bool const has_gradient = o.kind == octet_kind::pairs || o.kind == octet_kind::linear;
-        phi[e] = has_gradient ? keys.octet_of(o, e / 2) : Operand::pack(real(0), real(0));
+        phi[e] = keys.octet_of(shares::at(2 * m + e % 2), e / 2);
       }
       Operand::mma(kv[m][0], phi, v[0], v[1]);
       Operand::mma(kv[m][1], phi, v[2], v[3]);

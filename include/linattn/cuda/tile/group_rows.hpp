@@ -54,22 +54,58 @@ struct group_rows {
     turned[3] = Operand::straddle(turned[2], turned[4]);
   }
 
+  /// What octets of 16 rows that are A are made of, besides the rows.
+  struct row_factors {
+    word turned[2 * std::size_t{blocks}][5];
+
+    /// Octet o of the rows x, 8 i + g of them.
+    [[nodiscard]] LINATTN_DEVICE word octet_of(octet o, word const (&x)[std::size_t{halves}][4], int i) const {
+      switch (o.kind) {
+        case octet_kind::pairs:
+          return Operand::multiply(x[0][2 * o.a + i], turned[2 * o.b + i][o.shift]);
+        case octet_kind::linear:
+          return x[o.a / 2][2 * (o.a % 2) + i];
+        case octet_kind::constant:
+          return Operand::pack(simt::lane() % 4 == 0 ? real(1) : real(0), real(0));
+        default:
+          return Operand::pack(real(0), real(0));
+      }
+    }
+  };
+  LINATTN_DEVICE void turn_rows(row_factors& f, word const (&x)[std::size_t{halves}][4]) const {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; shares::pair_octets > 0 && i < 2 * blocks; ++i) {
+      turn_row(f.turned[i], x[i / 4][i % 4], i / 2);
+    }
+  }
+
   /// Both factors of the octets of 16 transposed rows, the first ones with the weights of the key's side.
   struct key_factors {
     word once[4];                          // c2, of the group's first two blocks
     word twice[4];                         // 2 c2
     word linear[4 * std::size_t{halves}];  // c1
     word turned[4 * std::size_t{halves}][5];
+    word constant;  // c0; of both rows
 
-    /// Octet o, which is no constant, of the rows 8 i + 2 t, + 1.
+    /// Octet o of the rows 8 i + 2 t, + 1.
     [[nodiscard]] LINATTN_DEVICE word octet_of(octet o, int i) const {
-      return o.kind == octet_kind::linear ? linear[o.a / 2 * 4 + 2 * i + o.a % 2]
-                                          : Operand::multiply(o.once() ? twice[2 * i + o.a] : once[2 * i + o.a],
-                                                              turned[o.b / 2 * 4 + 2 * i + o.b % 2][o.shift]);
+      switch (o.kind) {
+        case octet_kind::pairs:
+          return Operand::multiply(o.once() ? twice[2 * i + o.a] : once[2 * i + o.a],
+                                   turned[o.b / 2 * 4 + 2 * i + o.b % 2][o.shift]);
+        case octet_kind::linear:
+          return linear[o.a / 2 * 4 + 2 * i + o.a % 2];
+        case octet_kind::constant:
+          return constant;
+        default:
+          return Operand::pack(real(0), real(0));
+      }
     }
   };
   /// `scale` is 1 where the range is not narrow.
   LINATTN_DEVICE void weigh_keys(key_factors& f, word const (&xt)[std::size_t{halves}][4], real scale) const {
+    real const one = simt::lane() < 4 && group == 0 ? static_cast<real>(Map::c0) * scale : real(0);
+    f.constant = Operand::pack(one, one);
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 4 * halves; ++i) {
       int const b = i / 4 * 2 + i % 2;

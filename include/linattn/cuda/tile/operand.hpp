@@ -55,6 +55,8 @@ struct half {
   /// The high half of `a`, then the low half of `b`: what begins one place further.
   static LINATTN_DEVICE word straddle(word a, word b) { return (a >> 16U) | (b << 16U); }
   static LINATTN_DEVICE word shuffle(word w, int lane) { return simt::shuffle(w, lane); }
+  /// An 8 x 8 matrix, rows g, columns 2 t, + 1.
+  static LINATTN_DEVICE word transpose(word w) { return simt::movmatrix_trans(w); }
 };
 
 }  // namespace operand_base

@@ -25,7 +25,6 @@ struct register_state : group_rows<Map, Operand> {
   static constexpr int octets = (shares::octets + 1) / 2 * 2;  // products take two at a time
   static constexpr int blocks = shares::blocks;
   static constexpr int halves = (blocks + 1) / 2;  // of 16 columns: the fragments of a row
-  static constexpr bool has_pairs = Map::c2 > 0;
 
   // Multiplied by `scale`: value 8 (e / 2) + g, feature 2 t + e % 2 of the octet.
   real kv[std::size_t{octets}][4];
@@ -34,33 +33,16 @@ struct register_state : group_rows<Map, Operand> {
 
   /// out += phi(Q) S, den += phi(Q) z (this lane's columns), for 16 queries and the group's features.
   LINATTN_DEVICE void query(real (&out)[2][4], real (&den)[2], word const (&q)[std::size_t{halves}][4]) const {
-    int const lane = simt::lane();
     real const unscale = real(1) / scale;
     sums.add_denominators(den, q, this->group, unscale);
-    word turned[2 * std::size_t{blocks}][5];
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; has_pairs && i < 2 * blocks; ++i) {
-      this->turn_row(turned[i], q[i / 4][i % 4], i / 2);
-    }
+    typename group_rows<Map, Operand>::row_factors rows;
+    this->turn_rows(rows, q);
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < octets; n += 2) {
       word phi[4];  // A: 16 queries by octets n and n + 1
       LINATTN_SIMT_UNROLL
       for (int e = 0; e < 4; ++e) {
-        octet const o = shares::at(n + e / 2);
-        switch (o.kind) {
-          case octet_kind::pairs:
-            phi[e] = Operand::multiply(q[0][2 * o.a + e % 2], turned[2 * o.b + e % 2][o.shift]);
-            break;
-          case octet_kind::linear:
-            phi[e] = q[o.a / 2][2 * (o.a % 2) + e % 2];
-            break;
-          case octet_kind::constant:
-            phi[e] = Operand::pack(lane % 4 == 0 ? real(1) : real(0), real(0));
-            break;
-          default:
-            phi[e] = Operand::pack(real(0), real(0));
-        }
+        phi[e] = rows.octet_of(shares::at(n + e / 2), q, e % 2);
       }
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 2; ++i) {
@@ -77,7 +59,6 @@ struct register_state : group_rows<Map, Operand> {
 
   /// S^T += V^T phi(K), and the denominators' sums, for 16 keys, `valid` of which are there; the others are zero.
   LINATTN_DEVICE void update(word const (&kt)[std::size_t{halves}][4], word const (&v)[4], int valid) {
-    int const lane = simt::lane();
     typename group_rows<Map, Operand>::key_factors keys;
     this->weigh_keys(keys, kt, scale);
     LINATTN_SIMT_UNROLL
@@ -86,12 +67,7 @@ struct register_state : group_rows<Map, Operand> {
       word b[2];  // the octet of keys 0..7 and 8..15
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 2; ++i) {
-        if (o.kind == octet_kind::constant) {
-          real const one = lane < 4 && this->group == 0 ? static_cast<real>(Map::c0) * scale : real(0);
-          b[i] = Operand::pack(one, one);  // the values of keys that are not there are zero
-        } else {
-          b[i] = keys.octet_of(o, i);
-        }
+        b[i] = keys.octet_of(o, i);  // the values of keys that are not there are zero
       }
       Operand::mma(kv[n], v, b[0], b[1]);
     }

@@ -32,6 +32,10 @@ void visit_mutant_family(Visit&& visit) {
   visit(map_tag<maps::user_cubic>{}, dims<3, 5>, unnormalized,
         recipe{"user's cubic", preparation::as_is, {0, 0, 0, 1}, {}, true});
   visit(map_tag<maps::elu_plus_one>{}, dims<20>, sum, recipe{"elu_plus_one", preparation::elu_plus_one, {0, 1, 0, 0}});
+#if defined(LINATTN_TEST_SELECTOR)  // of CUDA: four groups of warps share the features
+  visit(map_tag<maps::rebased_norm>{}, dims<20>, sum,
+        recipe{"rebased", preparation::layer_norm, {0, 0, 1, 0}, {true, true, 1, true}});
+#endif
 }
 }
 """
@@ -46,12 +50,12 @@ ENGINE_TESTS = {
 }
 # The same tests on CUDA kernels that the host executor runs.
 CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
-              "cuda_backward": ["cuda/backward_test.cpp"]}
+              "cuda_sweep": ["gradient/oracle_test.cpp"], "cuda_backward": ["cuda/backward_test.cpp"]}
 CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
               "-DLINATTN_TEST_SELECTOR=small_pieces"]
 # Their element types, as bits in the order float, bf16, f16, double. Sums of parameters' gradients are sharp in double
 # alone; f16 is swept.
-CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_backward": 5}
+CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5}
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -211,15 +215,38 @@ MUTANTS = [
     ("cuda_gradient", CUDA + "tile/line_sums.hpp", "group < groups; ++group", "group < 1; ++group"),
     ("cuda_gradient", CUDA + "tile/line_sums.hpp", "line < count; line += groups", "line < groups; line += groups"),
     ("cuda_gradient", CUDA + "kernel_finish_grads.hpp", "head < p.kv_heads; ++head", "head < 1; ++head"),
-    ("cuda_backward", CUDA + "backward_call.hpp", "one_row_piece_ ? 0 : state_tokens", "0"),
     # --- CUDA: backward in one sweep, of 16-bit elements
     ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "sees = OfKeys ? of_y >= of_x : of_y <= of_x;",
      "sees = OfKeys ? of_y > of_x : of_y <= of_x;"),
     ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "warp < warps; ++warp", "warp < warps - 1; ++warp"),
     ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "(OfKeys ? steps - 1 - n : n) * step", "n * step"),
-    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "bool const takes_state = !OfKeys || head",
-     "bool const takes_state = OfKeys || head"),
-    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "OfKeys ? piece.end - 1 : piece.begin", "piece.begin"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "bool const takes_state = !OfKeys || at.head",
+     "bool const takes_state = OfKeys || at.head"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "p.state_a_sequence ? piece.sequence.index : piece.unit",
+     "piece.sequence.index"),
+    ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "(begin - at.begin + row) / step", "(begin + row) / step"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "score[e] = counts ? p.map.score(score[e]) : real(0);",
+     "score[e] = p.map.score(score[e]);"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "s.sums.add(s.shares[0], row_shares, count);",
+     "s.sums.clear();\n        s.sums.add(s.shares[0], row_shares, count);"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "s.sums.add(s.shares[0], row_shares, count);",
+     "s.sums.add(s.shares[0], row_shares, chunk);"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "    if (row < count) {\n", "    if (row < chunk) {\n"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "(piece.unit * p.shape.heads + head)",
+     "(piece.index * p.shape.heads + head)"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "      s.sums.clear();\n", ""),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "s.add(values, row / step, value_warp());",
+     "s.add(values, 0, value_warp());"),
+    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "write_values(p, at, begin + row, count - row, values);\n    }\n    word",
+     "write_values(p, at, begin + row, step, values);\n    }\n    word"),
+    ("cuda_sweep", CUDA + "kernel_value_sums.hpp", "member < p.shape.group()", "member < 1"),
+    ("cuda_sweep", CUDA + "backward_call.hpp", "from.tiles == 1 && members == 1;", "from.tiles == 1;"),
+    ("cuda_sweep", CUDA + "backward_call.hpp", "finished = from.sweeps > 0 && from.tiles == 1 &&",
+     "finished = from.sweeps > 0 &&"),
+    ("cuda_sweep", CUDA + "tile/group_rows.hpp", "f.constant = Operand::pack(one, one);",
+     "f.constant = Operand::pack(one, real(0));"),
+    ("cuda_sweep", CUDA + "tile/gradient_state.hpp", "Operand::transpose(Operand::pack(kv[m][v][2], kv[m][v][3]))",
+     "Operand::pack(kv[m][v][2], kv[m][v][3])"),
     ("cuda_backward", CUDA + "tile/gradient_state.hpp", "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], before);",
      "back[e / 2][e % 2] = simt::shuffle(back[e / 2][e % 2], (before + 1) % 32);"),
     ("cuda_backward", CUDA + "tile/gradient_state.hpp", "rows[i] = Weighed ? Operand::multiply(keys.once[i], weights[i / 2]) : keys.once[i];",

@@ -44,7 +44,7 @@ struct fused_grads_kernel {
   static constexpr int kThreads = 32 * warps;
   static constexpr int kMinBlocks = 256 / kThreads;
   static constexpr int step = 16;
-  /// Where groups share the gradients by values too, what they leave of 64 rows would be more than sm_86 has room for.
+  /// Of keys, groups leave shares of the gradients by values too: those of 64 rows would not fit into 99 KiB (sm_86).
   static constexpr int chunk = OfKeys && groups > 1 ? 48 : 64;
   static constexpr role side = OfKeys ? role::key : role::query;
   static constexpr int dim = Map::head_dim;

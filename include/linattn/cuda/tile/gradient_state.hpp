@@ -58,15 +58,12 @@ struct gradient_state : group_rows<Map, Operand> {
 
   /// out += phi(X) S for 16 rows x: token 8 (e / 2) + g, value 8 v + 2 t + e % 2 in out[v][e].
   LINATTN_DEVICE void query(real (&out)[2][4], word const (&x)[std::size_t{halves}][4]) const {
-    typename group_rows<Map, Operand>::row_factors rows;
-    this->turn_rows(rows, x);
+    word turned[2 * std::size_t{blocks}][5];
+    this->turn_rows(turned, x);
     LINATTN_SIMT_UNROLL
     for (int m = 0; m < octets / 2; ++m) {
-      word phi[4];  // A: 16 rows by octets 2 m and 2 m + 1
-      LINATTN_SIMT_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        phi[e] = rows.octet_of(shares::at(2 * m + e / 2), x, e % 2);
-      }
+      word phi[4];
+      this->multiply_rows(phi, x, turned, 2 * m);
       LINATTN_SIMT_UNROLL
       for (int v = 0; v < 2; ++v) {
         Operand::mma(out[v], phi, Operand::transpose(Operand::pack(kv[m][v][0], kv[m][v][1])),

@@ -54,28 +54,33 @@ struct group_rows {
     turned[3] = Operand::straddle(turned[2], turned[4]);
   }
 
-  /// What octets of 16 rows that are A are made of, besides the rows.
-  struct row_factors {
-    word turned[2 * std::size_t{blocks}][5];
-
-    /// Octet o of the rows x, 8 i + g of them.
-    [[nodiscard]] LINATTN_DEVICE word octet_of(octet o, word const (&x)[std::size_t{halves}][4], int i) const {
-      switch (o.kind) {
-        case octet_kind::pairs:
-          return Operand::multiply(x[0][2 * o.a + i], turned[2 * o.b + i][o.shift]);
-        case octet_kind::linear:
-          return x[o.a / 2][2 * (o.a % 2) + i];
-        case octet_kind::constant:
-          return Operand::pack(simt::lane() % 4 == 0 ? real(1) : real(0), real(0));
-        default:
-          return Operand::pack(real(0), real(0));
-      }
-    }
-  };
-  LINATTN_DEVICE void turn_rows(row_factors& f, word const (&x)[std::size_t{halves}][4]) const {
+  /// All blocks of 16 rows x that are A, turned.
+  LINATTN_DEVICE void turn_rows(word (&turned)[2 * std::size_t{blocks}][5],
+                                word const (&x)[std::size_t{halves}][4]) const {
     LINATTN_SIMT_UNROLL
     for (int i = 0; shares::pair_octets > 0 && i < 2 * blocks; ++i) {
-      turn_row(f.turned[i], x[i / 4][i % 4], i / 2);
+      turn_row(turned[i], x[i / 4][i % 4], i / 2);
+    }
+  }
+  /// A: 16 rows by octets n and n + 1.
+  static LINATTN_DEVICE void multiply_rows(word (&phi)[4], word const (&x)[std::size_t{halves}][4],
+                                           word const (&turned)[2 * std::size_t{blocks}][5], int n) {
+    LINATTN_SIMT_UNROLL
+    for (int e = 0; e < 4; ++e) {
+      octet const o = shares::at(n + e / 2);
+      switch (o.kind) {
+        case octet_kind::pairs:
+          phi[e] = Operand::multiply(x[0][2 * o.a + e % 2], turned[2 * o.b + e % 2][o.shift]);
+          break;
+        case octet_kind::linear:
+          phi[e] = x[o.a / 2][2 * (o.a % 2) + e % 2];
+          break;
+        case octet_kind::constant:
+          phi[e] = Operand::pack(simt::lane() % 4 == 0 ? real(1) : real(0), real(0));
+          break;
+        default:
+          phi[e] = Operand::pack(real(0), real(0));
+      }
     }
   }
 

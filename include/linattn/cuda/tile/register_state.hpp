@@ -35,15 +35,12 @@ struct register_state : group_rows<Map, Operand> {
   LINATTN_DEVICE void query(real (&out)[2][4], real (&den)[2], word const (&q)[std::size_t{halves}][4]) const {
     real const unscale = real(1) / scale;
     sums.add_denominators(den, q, this->group, unscale);
-    typename group_rows<Map, Operand>::row_factors rows;
-    this->turn_rows(rows, q);
+    word turned[2 * std::size_t{blocks}][5];
+    this->turn_rows(turned, q);
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < octets; n += 2) {
-      word phi[4];  // A: 16 queries by octets n and n + 1
-      LINATTN_SIMT_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        phi[e] = rows.octet_of(shares::at(n + e / 2), q, e % 2);
-      }
+      word phi[4];
+      this->multiply_rows(phi, q, turned, n);
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 2; ++i) {
         Operand::mma(out[i], phi, narrow(&kv[n][2 * i]), narrow(&kv[n + 1][2 * i]));

@@ -37,6 +37,7 @@ LINATTN_TEST_KERNELS(backward, linattn::taylor<16>, linattn::bf16)
 LINATTN_TEST_KERNELS(backward, linattn::taylor<32>, linattn::bf16)
 LINATTN_TEST_KERNELS(backward, linattn::rebased<32>, linattn::bf16)
 LINATTN_TEST_KERNELS(backward, linattn::rebased<64>, linattn::bf16)
+LINATTN_TEST_KERNELS(backward, linattn::rebased<128>, linattn::bf16)
 
 // The parallel form; from head_dim 33 on, rows are prepared before.
 template <class Map, class Element>

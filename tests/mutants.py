@@ -5,7 +5,7 @@
 mutants.py [--compiler g++] [--only NUMBER ...] [--list]
 
 Each mutant is (test, header, from, to): `from` occurs once in the header. The test runs on the sound headers first and
-must pass there. Not a ctest: those of the CPU take about six minutes on two cores. It prints one line a mutant and fails if one lives.
+must pass there. Not a ctest: each mutant compiles its test anew. It prints one line a mutant and fails if one lives.
 """
 import argparse
 import concurrent.futures
@@ -50,12 +50,14 @@ ENGINE_TESTS = {
 }
 # The same tests on CUDA kernels that the host executor runs.
 CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
-              "cuda_sweep": ["gradient/oracle_test.cpp"], "cuda_backward": ["cuda/backward_test.cpp"]}
-CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0",
-              "-DLINATTN_TEST_SELECTOR=small_pieces"]
+              "cuda_sweep": ["gradient/oracle_test.cpp"], "cuda_backward": ["cuda/backward_test.cpp"],
+              "cuda_chunks": ["cuda/backward_test.cpp"]}
+CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"]
+# Their tuning: in precise_pieces, a piece of a sweep has two chunks.
+CUDA_SELECTORS = {"cuda_chunks": "precise_pieces"}
 # Their element types, as bits in the order float, bf16, f16, double. Sums of parameters' gradients are sharp in double
 # alone; f16 is swept.
-CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5}
+CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5, "cuda_chunks": 5}
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -227,7 +229,7 @@ MUTANTS = [
     ("cuda_backward", CUDA + "kernel_fused_grads.hpp", "(begin - at.begin + row) / step", "(begin + row) / step"),
     ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "score[e] = counts ? p.map.score(score[e]) : real(0);",
      "score[e] = p.map.score(score[e]);"),
-    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "s.sums.add(s.shares[0], row_shares, count);",
+    ("cuda_chunks", CUDA + "kernel_fused_grads.hpp", "s.sums.add(s.shares[0], row_shares, count);",
      "s.sums.clear();\n        s.sums.add(s.shares[0], row_shares, count);"),
     ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "s.sums.add(s.shares[0], row_shares, count);",
      "s.sums.add(s.shares[0], row_shares, chunk);"),
@@ -303,7 +305,8 @@ class Builder:
         elif test in CUDA_TESTS:
             built = self.compile(TESTS / "cuda" / "variants.cpp", include, folder / "variants.o", "-include",
                                  str(self.work / "family.hpp"), "-DLINATTN_TEST_FAMILY=visit_mutant_family",
-                                 f"-DLINATTN_TEST_ELEMENTS={CUDA_ELEMENTS[test]}", *CUDA_FLAGS)
+                                 f"-DLINATTN_TEST_ELEMENTS={CUDA_ELEMENTS[test]}",
+                                 f"-DLINATTN_TEST_SELECTOR={CUDA_SELECTORS.get(test, 'small_pieces')}", *CUDA_FLAGS)
             names = [TESTS / "support" / f"{name}.cpp" for name in SUPPORT] + [TESTS / n for n in CUDA_TESTS[test]]
             objects = [folder / "variants.o"] + [self.support[name] for name in names + self.executor]
         else:

@@ -29,8 +29,9 @@ struct pieces_by_architecture : linattn::cuda_tuning {
   static constexpr double crossover_overhead(int arch) noexcept { return arch > 80 ? 0.0 : 1e3; }
 };
 
-/// The other choices of formats: three products for float, bf16 for bounded maps too.
+/// The other choices of formats: three products for float, bf16 for bounded maps too. Segments of two chunks.
 struct precise_pieces : small_pieces {
+  static constexpr std::int64_t segment_tokens(int /*arch*/) noexcept { return 128; }
   static constexpr linattn::float_products products = linattn::float_products::tf32x3;
   static constexpr bool half_features = false;
 };

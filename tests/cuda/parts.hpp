@@ -23,6 +23,21 @@ inline std::vector<double> sequence_of(std::vector<double> const& dense, problem
   return {dense.begin() + p.offsets[n] * width, dense.begin() + p.offsets[n + 1] * width};
 }
 
+/// The first `count` tokens of `time`; of one head.
+inline std::vector<double> first_of(std::vector<double> const& dense, std::int64_t time, std::int64_t count) {
+  return {dense.begin(), dense.begin() + static_cast<std::int64_t>(dense.size()) / time * count};
+}
+
+/// The first `count` tokens of a problem of one head and no states.
+inline problem first_tokens(problem const& p, std::int64_t count) {
+  problem one = p;
+  one.time = count;
+  for (std::vector<double> problem::*const tensor : {&problem::q, &problem::k, &problem::v, &problem::grad_out}) {
+    one.*tensor = first_of(p.*tensor, p.time, count);
+  }
+  return one;
+}
+
 /// Packed sequence n of a problem of one head, alone; it has no states.
 inline problem packed_sequence(problem const& p, std::size_t n) {
   problem one = p;

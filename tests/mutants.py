@@ -51,13 +51,14 @@ ENGINE_TESTS = {
 # The same tests on CUDA kernels that the host executor runs.
 CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
               "cuda_sweep": ["gradient/oracle_test.cpp"], "cuda_backward": ["cuda/backward_test.cpp"],
-              "cuda_chunks": ["cuda/backward_test.cpp"]}
+              "cuda_chunks": ["cuda/backward_test.cpp"], "cuda_accuracy": ["cuda/accuracy_test.cpp"]}
 CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"]
 # Their tuning: in precise_pieces, a piece of a sweep has two chunks.
 CUDA_SELECTORS = {"cuda_chunks": "precise_pieces"}
 # Their element types, as bits in the order float, bf16, f16, double. Sums of parameters' gradients are sharp in double
 # alone; f16 is swept.
-CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5, "cuda_chunks": 5}
+CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5, "cuda_chunks": 5,
+                 "cuda_accuracy": 2}
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -237,7 +238,7 @@ MUTANTS = [
     ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "(piece.unit * p.shape.heads + head)",
      "(piece.index * p.shape.heads + head)"),
     ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "      s.sums.clear();\n", ""),
-    ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "s.add(values, row / step, value_warp());",
+    ("cuda_accuracy", CUDA + "kernel_fused_grads.hpp", "s.add(values, row / step, value_warp());",
      "s.add(values, 0, value_warp());"),
     ("cuda_sweep", CUDA + "kernel_fused_grads.hpp", "write_values(p, at, begin + row, count - row, values);\n    }\n    word",
      "write_values(p, at, begin + row, step, values);\n    }\n    word"),

@@ -24,9 +24,13 @@ double relative_error(std::vector<double> const& got, tracked_vector const& want
   return std::sqrt(error / size);
 }
 
-TEST_CASE("relative errors of bf16 tensors") {
+#if !defined(LINATTN_TESTED_ELEMENT)
+#define LINATTN_TESTED_ELEMENT bfloat16
+#endif
+
+TEST_CASE("relative errors of 16-bit tensors") {
   setup const s{.heads = 1, .kv_heads = 1, .time = 300, .value_dim = 64, .save_denominator = true};
-  auto const kind = linattn::element_kind::bfloat16;
+  auto const kind = linattn::element_kind::LINATTN_TESTED_ELEMENT;
   for (variant const& v : variants()) {
     CAPTURE(v);
     problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind, true);

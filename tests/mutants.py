@@ -246,7 +246,7 @@ MUTANTS = [
     ("cuda_sweep", CUDA + "backward_call.hpp", "from.tiles == 1 && members == 1;", "from.tiles == 1;"),
     ("cuda_sweep", CUDA + "backward_call.hpp", "finished = from.sweeps > 0 && from.tiles == 1 &&",
      "finished = from.sweeps > 0 &&"),
-    ("cuda_sweep", CUDA + "tile/group_rows.hpp", "f.constant = Operand::pack(one, one);",
+    ("cuda_accuracy", CUDA + "tile/group_rows.hpp", "f.constant = Operand::pack(one, one);",
      "f.constant = Operand::pack(one, real(0));"),
     ("cuda_sweep", CUDA + "tile/gradient_state.hpp", "Operand::transpose(Operand::pack(kv[m][v][2], kv[m][v][3]))",
      "Operand::pack(kv[m][v][2], kv[m][v][3])"),

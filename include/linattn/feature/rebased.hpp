@@ -13,14 +13,15 @@
 
 namespace linattn::inline LINATTN_ABI {
 
-/// What rebased normalises before gamma and beta: nothing; each head's row; or the rows of all heads of a token jointly.
+/// What rebased normalises before gamma and beta: nothing; each head's row; or the rows of all heads of a token
+/// jointly.
 enum class normalize : std::uint8_t { none, layer_norm, layer_norm_all_heads };
 
 namespace detail {
 
-/// y = (x - mean) * rstd over `size` numbers, in place; returns rstd.
+/// y = (x - mean) * rstd over `size` numbers, in place.
 template <class T>
-LINATTN_HOST_DEVICE T layer_norm_in_place(T* x, int size, double eps) {
+LINATTN_HOST_DEVICE void layer_norm_in_place(T* x, int size, double eps) {
   using real = scalar_t<T>;
   T const per_row = T(real(1) / static_cast<real>(size));
   T sum = T(real(0));
@@ -37,25 +38,32 @@ LINATTN_HOST_DEVICE T layer_norm_in_place(T* x, int size, double eps) {
   for (int i = 0; i < size; ++i) {
     x[i] = x[i] * rstd;
   }
-  return rstd;
 }
 
-/// grad, of the normalised row y, becomes the gradient of the row before it.
+/// The same of rows that are only read.
 template <class T>
-LINATTN_HOST_DEVICE void layer_norm_backward(T const* y, T rstd, T* grad, int size) {
+struct row_moments {
+  T mean = T(scalar_t<T>(0));
+  T rstd = T(scalar_t<T>(1));
+
+  LINATTN_HOST_DEVICE T apply(T x) const { return (x - mean) * rstd; }
+};
+
+template <class T>
+LINATTN_HOST_DEVICE row_moments<T> moments_of(T const* x, int size, double eps) {
   using real = scalar_t<T>;
   T const per_row = T(real(1) / static_cast<real>(size));
   T sum = T(real(0));
-  T dot = T(real(0));
   for (int i = 0; i < size; ++i) {
-    sum = sum + grad[i];
-    dot = dot + grad[i] * y[i];
+    sum = sum + x[i];
   }
   T const mean = sum * per_row;
-  T const along = dot * per_row;
+  T squares = T(real(0));
   for (int i = 0; i < size; ++i) {
-    grad[i] = (grad[i] - mean - y[i] * along) * rstd;
+    T const centred = x[i] - mean;
+    squares = squares + centred * centred;
   }
+  return {mean, rsqrt(squares * per_row + T(static_cast<real>(eps)))};
 }
 
 }  // namespace detail
@@ -128,30 +136,39 @@ struct rebased {
   /// Partial sums of a head: head_dim numbers for gamma, then head_dim for beta.
   static constexpr int gradient_size = 2 * HeadDim;
 
+  /// x is only read, and its statistics are taken again: a copy of its rows may be too much for a thread.
   template <class T>
   LINATTN_HOST_DEVICE void prepare_backward(T const* x, T* grad, role r, int head, T* partial) const {
-    if constexpr (all_heads) {
-      // The rows of all heads: too many for the stack, so the statistics are taken again and the rows are not copied.
-      prepare_backward_all_heads(x, grad, r, head, partial);
-    } else {
-      using real = detail::scalar_t<T>;
-      T const root = T(std::sqrt(static_cast<real>(scale)));
-      T y[std::size_t{HeadDim}];
+    using real = detail::scalar_t<T>;
+    int const rows = all_heads ? head : 1;
+    int const size = rows * HeadDim;
+    T const root = T(std::sqrt(static_cast<real>(scale)));
+    detail::row_moments<T> norm{};
+    if constexpr (Norm != normalize::none) {
+      norm = detail::moments_of(x, size, layer_norm_eps);
+    }
+    T sum = T(real(0));  // of what becomes the gradient by the normalised rows, and its product with them
+    T dot = T(real(0));
+    for (int row = 0; row < rows; ++row) {
+      int const h = all_heads ? row : head;
+      T* const sums = partial + row * gradient_size;
       for (int i = 0; i < HeadDim; ++i) {
-        y[i] = x[i];
+        int const at = row * HeadDim + i;
+        T const y = norm.apply(x[at]);
+        T const g = grad[at] * root;
+        sums[i] = sums[i] + g * y;
+        sums[HeadDim + i] = sums[HeadDim + i] + g;
+        grad[at] = g * T(gamma<real>(r, h, i));
+        sum = sum + grad[at];
+        dot = dot + grad[at] * y;
       }
-      T rstd = T(real(1));
-      if constexpr (Norm == normalize::layer_norm) {
-        rstd = detail::layer_norm_in_place(y, HeadDim, layer_norm_eps);
-      }
-      for (int i = 0; i < HeadDim; ++i) {
-        T const g = grad[i] * root;
-        partial[i] = partial[i] + g * y[i];
-        partial[HeadDim + i] = partial[HeadDim + i] + g;
-        grad[i] = g * T(gamma<real>(r, head, i));
-      }
-      if constexpr (Norm == normalize::layer_norm) {
-        detail::layer_norm_backward(y, rstd, grad, HeadDim);
+    }
+    if constexpr (Norm != normalize::none) {
+      T const per_row = T(real(1) / static_cast<real>(size));
+      T const mean = sum * per_row;
+      T const along = dot * per_row;
+      for (int i = 0; i < size; ++i) {
+        grad[i] = (grad[i] - mean - norm.apply(x[i]) * along) * norm.rstd;
       }
     }
   }
@@ -196,43 +213,6 @@ struct rebased {
   LINATTN_HOST_DEVICE Real beta(role r, int head, int i) const {
     auto const& view = r == role::query ? parameters.beta_q : parameters.beta_k;
     return view.present() ? static_cast<Real>(view(head, i)) : Real(0);
-  }
-
-  template <class T>
-  LINATTN_HOST_DEVICE void prepare_backward_all_heads(T const* x, T* grad, role r, int heads, T* partial) const {
-    using real = detail::scalar_t<T>;
-    int const size = heads * HeadDim;
-    T const root = T(std::sqrt(static_cast<real>(scale)));
-    T const per_row = T(real(1) / static_cast<real>(size));
-    T sum = T(real(0));
-    for (int i = 0; i < size; ++i) {
-      sum = sum + x[i];
-    }
-    T const mean = sum * per_row;
-    T squares = T(real(0));
-    for (int i = 0; i < size; ++i) {
-      squares = squares + (x[i] - mean) * (x[i] - mean);
-    }
-    using detail::rsqrt;  // and, by argument, that of vectors
-    T const rstd = rsqrt(squares * per_row + T(static_cast<real>(layer_norm_eps)));
-    T grad_sum = T(real(0));
-    T grad_dot = T(real(0));
-    for (int row = 0; row < heads; ++row) {
-      T* const sums = partial + row * gradient_size;
-      for (int i = 0; i < HeadDim; ++i) {
-        int const at = row * HeadDim + i;
-        T const y = (x[at] - mean) * rstd;
-        T const g = grad[at] * root;
-        sums[i] = sums[i] + g * y;
-        sums[HeadDim + i] = sums[HeadDim + i] + g;
-        grad[at] = g * T(gamma<real>(r, row, i));
-        grad_sum = grad_sum + grad[at];
-        grad_dot = grad_dot + grad[at] * y;
-      }
-    }
-    for (int i = 0; i < size; ++i) {
-      grad[i] = (grad[i] - grad_sum * per_row - (x[i] - mean) * rstd * (grad_dot * per_row)) * rstd;
-    }
   }
 
   template <class T>

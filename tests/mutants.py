@@ -154,8 +154,8 @@ MUTANTS = [
     ("gradient", CPU + "call.hpp", "segment) + std::int64_t{member} * sink.size);", "segment) + 0 * member);"),
     ("gradient", CPU + "gradient_pass.hpp", "begin + (at - begin) / y_step * y_step : begin;",
      "begin + ((at - begin) / y_step + 1) * y_step : begin;"),
-    ("gradient", "feature/rebased.hpp", "grad[i] = (grad[i] - mean - y[i] * along) * rstd;",
-     "grad[i] = (grad[i] - mean) * rstd;"),
+    ("gradient", "feature/rebased.hpp", "grad[i] = (grad[i] - mean - norm.apply(x[i]) * along) * norm.rstd;",
+     "grad[i] = (grad[i] - mean) * norm.rstd;"),
     ("gradient", "feature/rebased.hpp", "to(head, n % HeadDim) += static_cast<Parameter>(sum);",
      "to(head, n % HeadDim) = static_cast<Parameter>(sum);"),
     # --- segments of long sequences

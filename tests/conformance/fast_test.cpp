@@ -7,7 +7,6 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdint>
 #include <string>
 
 namespace linattn_test {
@@ -19,27 +18,12 @@ constexpr int chunkwise_default = 0;
 constexpr bool multiplies_bf16 = linattn::detail::has_bf16_products<float>;
 
 TEST_CASE("fast forward equals the O(T^2) oracle within bf16 factors' bound") {
-  for (variant const& v : variants()) {
-    CAPTURE(v);
-    table_limits limits{};
-    if (v.head_dim > 32) {  // the oracle's time
-      limits.longest = 70;
-      limits.widest = 16;
-    }
-    for (test_case const& c : cases_of(v, limits, 2000 + static_cast<std::uint64_t>(v.head_dim))) {
-      std::string const strategy = strategy_name(c.strategy);
-      std::string const element = element_name(c.element);
-      CAPTURE(strategy);
-      CAPTURE(element);
-      CAPTURE(c.axes);
-      problem const p = make_problem(v.map, v.head_dim, v.normalized, c.axes, c.element);
-      forward_run run(v, c.axes, p, c.element);
-      run.executor.products = linattn::precision::fast;
-      REQUIRE_NOTHROW(run.run(c.strategy));
-      run.operand = multiplies_bf16 && c.element != element_kind::float64 ? roundoff(element_kind::bfloat16) : 0;
-      run.check(oracle_forward(p));
-    }
-  }
+  for_each_forward_case(2000, [](test_case const& c, problem const& p, forward_run& run) {
+    run.executor.products = linattn::precision::fast;
+    REQUIRE_NOTHROW(run.run(c.strategy));
+    run.operand = multiplies_bf16 && c.element != element_kind::float64 ? roundoff(element_kind::bfloat16) : 0;
+    run.check(oracle_forward(p));
+  });
 }
 
 TEST_CASE("fast rounds factors exactly where the CPU multiplies bf16") {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// forward_run and backward_run: a problem laid out in guarded memory as a setup says, a verb called on the CPU, and every
-// result held against the oracle. They know variants by their tables, not by their types.
+// forward_run and backward_run: a problem laid out in guarded memory as a setup says, a verb called on the CPU, and
+// every result held against the oracle. They know variants by their tables, not by their types.
 #ifndef LINATTN_TESTS_SUPPORT_RUN_HPP
 #define LINATTN_TESTS_SUPPORT_RUN_HPP
 
@@ -12,7 +12,10 @@
 #include "support/tolerance.hpp"
 #include "support/variants.hpp"
 
+#include <doctest/doctest.h>
+
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace linattn_test {
@@ -85,6 +88,29 @@ struct backward_run {
   tensor grad_out, grad_q, grad_k, grad_v;
   state_memory grad_last, grad_first;
 };
+
+/// Calls f(case, problem, run) for the table of cases of each variant; the run has not run yet.
+template <class F>
+void for_each_forward_case(std::uint64_t seed, F&& f) {
+  for (variant const& v : variants()) {
+    CAPTURE(v);
+    table_limits limits{};
+    if (v.head_dim > 32) {  // the oracle's time
+      limits.longest = 70;
+      limits.widest = 16;
+    }
+    for (test_case const& c : cases_of(v, limits, seed + static_cast<std::uint64_t>(v.head_dim))) {
+      std::string const strategy = strategy_name(c.strategy);
+      std::string const element = element_name(c.element);
+      CAPTURE(strategy);
+      CAPTURE(element);
+      CAPTURE(c.axes);
+      problem const p = make_problem(v.map, v.head_dim, v.normalized, c.axes, c.element);
+      forward_run run(v, c.axes, p, c.element);
+      f(c, p, run);
+    }
+  }
+}
 
 }  // namespace linattn_test
 

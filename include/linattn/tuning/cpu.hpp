@@ -18,8 +18,7 @@ struct cpu_tuning {
   /// A longer sequence is summed segment by segment, whether or not threads share it: its bits stay the same.
   static constexpr std::int64_t segment_tokens = 4096;
   /// The crossover model's factor (strategy/automatic.hpp). A state that fills the second-level cache costs more.
-  /// Measured at d = 16, 32, 64 and V = 32, 64, 128: the forms took equally long at lengths for which it is 0.82 to
-  /// 0.90 with states up to 136 KB, 1.04 and 1.05 from 532 KB on (AVX-512, 1 MB of second-level cache).
+  /// Chosen for the `sweep` of benchmarks/forward at d = 16, 32 and 64 (AVX-512, 1 MB of second-level cache).
   static constexpr double crossover_overhead(double state_bytes) noexcept { return state_bytes < 256e3 ? 0.87 : 1.04; }
 };
 

@@ -49,8 +49,8 @@ LINATTN_HOST_DEVICE constexpr std::uint16_t float_to_f16(float value) noexcept {
   std::uint32_t const magnitude = bits & 0x7fffffffU;
   // Denormal results: adding 2^-1 aligns the mantissa so that the float adder rounds it to nearest even. What is too
   // large for it is cut off, and unused: a minimum, because g++ vectorises no branch around an addition.
-  std::uint32_t const small = magnitude < 0x38800000U ? magnitude : 0x38800000U;
-  float const aligned = float_of_bits(small) + 0.5F;
+  std::uint32_t const clamped = magnitude < 0x38800000U ? magnitude : 0x38800000U;
+  float const aligned = float_of_bits(clamped) + 0.5F;
   std::uint32_t const denormal = bits_of_float(aligned) - 0x3f000000U;
   std::uint32_t const normal = (magnitude + 0xfffU + ((magnitude >> 13U) & 1U) - (112U << 23U)) >> 13U;
   std::uint32_t const special = magnitude > 0x7f800000U ? 0x7e00U : 0x7c00U;

@@ -132,6 +132,9 @@ TEST_CASE("many sequences and heads: the same bits on any threads, in any worksp
       CHECK(check_forward(v, s, element_kind::float32, strategy) == 3);
       CHECK(check_backward(v, s, element_kind::float32, strategy) == 3);
     }
+    setup stateless = s;
+    stateless.state = state_use::none;
+    CHECK(check_backward(v, stateless, element_kind::float32, 1) == 3);
     setup packed = s;
     packed.lengths = {130, 0, 400, 31, 200};
     packed.causal = false;

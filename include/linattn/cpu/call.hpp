@@ -8,8 +8,9 @@
 #include <linattn/cpu/driver.hpp>
 #include <linattn/cpu/executor.hpp>
 #include <linattn/cpu/forward_pass.hpp>
-#include <linattn/cpu/gradient_pass.hpp>
 #include <linattn/cpu/joint.hpp>
+#include <linattn/cpu/key_gradient_pass.hpp>
+#include <linattn/cpu/query_gradient_pass.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -134,7 +135,7 @@ struct backward_memory {
   joint_memory<Real> rows;
   joint_memory<Real> grads;
   Real* row_factors = nullptr;     // (batch, head, time, 2)
-  Real* partials = nullptr;        // (pass, stream, segment): [group + 1][gradient_size]
+  Real* partials = nullptr;        // (stream, segment): [group + 1][gradient_size]
   Real* joint_partials = nullptr;  // per role and run of tokens: [heads][gradient_size]
   Real* joint_scratch = nullptr;   // per run: the rows of all heads
   std::int64_t partial_count = 0;
@@ -143,7 +144,7 @@ struct backward_memory {
       : rows(memory, p.map, p.shape), grads(memory, p.map, p.shape) {
     call_shape const& shape = p.shape;
     row_factors = memory.take<Real>(shape.batch * shape.heads * shape.time * 2);
-    partial_count = 2 * streams * p.segments * p.partial_size();
+    partial_count = streams * p.segments * p.partial_size();
     partials = memory.take<Real>(partial_count);
     if (p.map.all_heads) {
       joint_partials = memory.take<Real>(2 * joint_tasks(shape) * widest(shape) * p.map.gradient_size);
@@ -164,7 +165,9 @@ template <class Real>
 pass_needs gradient_needs(gradient_problem<Real> const& p) noexcept {
   bool const sums =
       p.normalizer.needs_denominator || p.grad_final_state.k_sum.present() || p.grad_initial_state.k_sum.present();
-  return {.gradients = true, .denominator = sums, .pairs = false};
+  std::int64_t const whole = p.plan.longest_whole(p.shape.longest_sequence());
+  std::int64_t const gathered = p.one_pass(whole) ? std::int64_t{whole_vectors<Real>(whole)} * p.shape.group() : 0;
+  return {.gradients = true, .denominator = sums, .pairs = false, .query_rows = gathered};
 }
 
 /// Bytes of working memory that run_backward takes.
@@ -196,20 +199,20 @@ struct gradient_sink {
 template <class Real>
 void reduce_streams(gradient_problem<Real> const& p, gradient_sink const& sink) {
   call_shape const& shape = p.shape;
-  auto const reduce = [&](role r, std::int64_t head, std::int64_t kv_head, int pass, int member) {
+  auto const reduce = [&](role r, std::int64_t head, std::int64_t kv_head, int member) {
     sink.clear();
     for (std::int64_t n = 0; n < shape.sequences; ++n) {
       for (std::int64_t segment = 0; segment < p.segments; ++segment) {
-        sink.take(p.partial(pass, n * shape.kv_heads + kv_head, segment) + std::int64_t{member} * sink.size);
+        sink.take(p.partial(n * shape.kv_heads + kv_head, segment) + std::int64_t{member} * sink.size);
       }
     }
     sink.finish(r, head);
   };
   for (std::int64_t kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
     for (int member = 0; member < shape.group(); ++member) {
-      reduce(role::query, shape.query_head(kv_head, member), kv_head, 0, member);
+      reduce(role::query, shape.query_head(kv_head, member), kv_head, member);
     }
-    reduce(role::key, kv_head, kv_head, 1, shape.group());
+    reduce(role::key, kv_head, kv_head, shape.group());
   }
 }
 
@@ -252,14 +255,15 @@ LINATTN_NEVER_INLINE void run_backward(cpu_executor const& exec, gradient_proble
   auto p = user;
   p.row_factors = m.row_factors;
   p.partials = m.partials;
-  p.streams = streams;
   std::fill(m.partials, m.partials + m.partial_count, Real(0));
   m.rows.prepare(exec, parts.workers, p);
   if (p.map.all_heads) {
     p.grad_q = m.grads.queries(p.shape, p.map.head_dim);
     p.grad_k = m.grads.keys(p.shape, p.map.head_dim);
   }
-  run_pass<query_gradient_pass<Real>>(exec, p, parts, needs, memory, shared);
+  if (!p.one_pass(p.shape.longest_sequence())) {
+    run_pass<query_gradient_pass<Real>>(exec, p, parts, needs, memory, shared);
+  }
   run_pass<key_gradient_pass<Real>>(exec, p, parts, needs, memory, shared);
   if (p.map.all_heads) {
     finish_jointly(exec, parts.workers, user, m, sink);

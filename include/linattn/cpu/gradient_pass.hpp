@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The two gradient passes over a stream. By queries: x = queries with the output's gradient, y = keys, the state runs
-// forward, as in forward(). By keys: x = keys with their values, y = queries, the state sum phi(q) g^T runs backward.
-// The ones column makes the two mirror images (docs/math.md): scaled gradients G = g scale(den), and one more column
-// c = (g . num) scale'(den) beside them, against a 1 beside v.
+// What the gradient passes over a stream, by queries and by keys, have in common. The ones column makes the two mirror
+// images (docs/math.md): scaled gradients G = g scale(den), and one more column c = (g . num) scale'(den) beside them,
+// against a 1 beside v.
 #ifndef LINATTN_CPU_GRADIENT_PASS_HPP
 #define LINATTN_CPU_GRADIENT_PASS_HPP
 
@@ -26,23 +25,30 @@ struct gradient_problem {
   state_tensors<Real const> initial_state;
   state_tensors<Real const> grad_final_state;
   state_tensors<Real> grad_initial_state;
-  /// (batch, head, time, 2), contiguous: scale(den) and c of each row, left by the pass by queries for the other.
+  /// (batch, head, time, 2), contiguous: scale(den) and c of each row.
   Real* row_factors = nullptr;
-  /// (pass, stream, segment): [group + 1][gradient_size], the parameter gradients of each segment; zero on entry.
+  /// (stream, segment): [group + 1][gradient_size], the parameter gradients of each segment, by the group's queries,
+  /// then by the keys; zero on entry.
   Real* partials = nullptr;
-  std::int64_t streams = 0;
   std::int64_t segments = 1;  // of the longest sequence
 
   [[nodiscard]] std::int64_t partial_size() const noexcept {
     return std::int64_t{shape.group() + 1} * map.gradient_size;
   }
-  [[nodiscard]] Real* partial(int pass, std::int64_t stream, std::int64_t segment) const noexcept {
-    return partials + ((pass * streams + stream) * segments + segment) * partial_size();
+  [[nodiscard]] Real* partial(std::int64_t stream, std::int64_t segment) const noexcept {
+    return partials + (stream * segments + segment) * partial_size();
   }
   [[nodiscard]] Real* factors(std::int64_t batch, std::int64_t head, std::int64_t time) const noexcept {
     return row_factors + ((batch * shape.heads + head) * shape.time + time) * 2;
   }
   [[nodiscard]] bool saved() const noexcept { return out.present() && denominator.present(); }
+
+  /// Whether the pass by keys finds the gradients by queries too, from the same pairs: a sequence of this length is one
+  /// block, nothing goes through a state, and the row factors need no forward.
+  [[nodiscard]] bool one_pass(std::int64_t length) const noexcept {
+    return plan.whole(length) && !initial_state.present() && !grad_final_state.present() &&
+           !grad_initial_state.present() && (saved() || !normalizer.needs_denominator);
+  }
 };
 
 /// What both passes do alike: where the stream is, loading of tiles, the gradient of a tile's rows.
@@ -66,11 +72,13 @@ class gradient_pass_base {
   [[nodiscard]] bool state_first() const noexcept { return !p_.shape.causal && !p_.plan.whole(length()); }
 
  protected:
-  /// Hands over the parameter gradients of a segment, summed over lanes: the group's queries, then the keys.
-  void save_partials(int pass, std::int64_t segment) {
+  /// Hands over the parameter gradients of a segment, summed over lanes, of the members [first, last) of the group; the
+  /// keys are the last member.
+  void save_partials(int first, int last, std::int64_t segment) {
     constexpr int width = simd<Real>::width;
-    Real* const to = p_.partial(pass, stream_, segment);
-    for (std::int64_t i = 0; i < p_.partial_size(); ++i) {
+    Real* const to = p_.partial(stream_, segment);
+    for (std::int64_t i = std::int64_t{first} * p_.map.gradient_size; i < std::int64_t{last} * p_.map.gradient_size;
+         ++i) {
       to[i] = sum_of_lanes(simd<Real>::load(m_.partials + i * width));
     }
     std::fill(m_.partials, m_.partials + p_.partial_size() * width, Real(0));
@@ -95,6 +103,34 @@ class gradient_pass_base {
   void load_queries(operand<Real>& tile, std::int64_t head) {
     load_rows(p_.map, role::query, static_cast<int>(head), p_.q.source(tokens_.batch, head), m_.buffers, tile);
     load_panels(p_.grad_out.source(tokens_.batch, head), tile.begin, tile.count, columns_, tile.stride, tile.payload);
+  }
+
+  /// scale(den) and c = (g . num) scale'(den) of a tile of queries, whose denominators are in buffers.sums. `values`,
+  /// in panels as the payload, is num, or what forward saved: num scale(den).
+  void find_row_factors(operand<Real> const& tile, std::int64_t head, Real const* values) {
+    p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, tile.count);
+    Real* const factors = p_.factors(tokens_.batch, head, tile.begin);
+    for (int t = 0; t < tile.count; ++t) {
+      simd<Real> sum(Real(0));
+      columns_.for_each_panel([&](int column, int width) {
+        std::ptrdiff_t const row = static_cast<std::ptrdiff_t>(column) * tile.stride + t * width;
+        for (int c = 0; c < width; c += simd<Real>::width) {
+          sum = multiply_add(simd<Real>::load(values + row + c), simd<Real>::load(tile.payload + row + c), sum);
+        }
+      });
+      factors[2 * t] = m_.row_scale[t];
+      factors[2 * t + 1] = sum_of_lanes(sum) * m_.row_scale_grad[t] / (p_.saved() ? m_.row_scale[t] : Real(1));
+    }
+  }
+
+  /// The same from what forward saved. The panels go to `scratch`.
+  void find_saved_row_factors(operand<Real> const& tile, std::int64_t head, Real* scratch) {
+    if (!p_.normalizer.needs_denominator) {
+      return;
+    }
+    copy_rows(p_.denominator.source(tokens_.batch, head), tile.begin, tile.count, tile.count, 0, 1, m_.buffers.sums, 1);
+    load_panels(p_.out.source(tokens_.batch, head), tile.begin, tile.count, columns_, tile.stride, scratch);
+    find_row_factors(tile, head, scratch);
   }
 
   /// payload = g * scale, extra = c, from the row factors.
@@ -181,201 +217,6 @@ class gradient_pass_base {
   stream_id id_{};
   value_columns columns_{};
   token_range tokens_{};
-};
-
-/// grad_q, and the row factors.
-template <class Real>
-class query_gradient_pass : public gradient_pass_base<Real> {
-  using base = gradient_pass_base<Real>;
-  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_, base::values_;
-
- public:
-  static constexpr bool reversed = false;
-  using base::base;
-
-  [[nodiscard]] state_slot<Real const> initial_state() const noexcept {
-    return slot_of(p_.initial_state, id_.sequence, id_.kv_head);
-  }
-  [[nodiscard]] state_slot<Real> final_state() const noexcept { return {}; }
-  [[nodiscard]] bool wants_final_state() const noexcept { return false; }
-  void end_segment(std::int64_t segment) { base::save_partials(0, segment); }
-
-  void accumulate(std::int64_t begin, std::int64_t end) {
-    int const step = p_.plan.template y_tile<Real>(base::length());
-    for (std::int64_t at = begin; at < end; at += step) {
-      place_keys(at, (std::min<std::int64_t>)(step, end - at));
-      update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, &prefetch_);
-    }
-  }
-
-  void emit(std::int64_t begin, std::int64_t end) {
-    int const step = p_.plan.template x_tile<Real>(base::length());
-    if (p_.shape.group() > 0) {
-      std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
-      row_source const out = p_.saved() ? p_.out.source(tokens_.batch, head) : row_source{};
-      base::prefetch_chunk(end, head, out, false, p_.grad_q.source(tokens_.batch, head));
-    }
-    for (int member = 0; member < p_.shape.group(); ++member) {
-      std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
-      for (std::int64_t at = begin; at < end; at += step) {
-        base::place(m_.x, at, (std::min<std::int64_t>)(step, end - at));
-        base::load_queries(m_.x, head);
-        base::clear_x_results();
-        find_row_factors(head, begin, end);
-        base::scale_payload(m_.x, head);
-        base::transpose_x_payload();
-        for_each_key_tile(begin, end, [&](visibility sees) {
-          weigh_pairs_backward(p_.map, sees, columns_, m_.x, m_.y, m_.buffers);
-          add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);
-        });
-        if (!m_.state.zero) {
-          add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers, &prefetch_);
-        }
-        base::write_x_grads(role::query, head, member, p_.grad_q);
-      }
-    }
-  }
-
- private:
-  void place_keys(std::int64_t begin, std::int64_t count) {
-    if (!base::placed(m_.y, begin, count)) {
-      base::place(m_.y, begin, count);
-      base::load_keys(m_.y);
-    }
-  }
-
-  /// f on each tile of keys of the block [begin, end) that the x tile sees.
-  template <class F>
-  void for_each_key_tile(std::int64_t begin, std::int64_t end, F&& f) {
-    if (!p_.shape.causal && !p_.plan.whole(base::length())) {
-      return;
-    }
-    int const step = p_.plan.template y_tile<Real>(base::length());
-    visibility const sees = p_.shape.causal ? visibility::past : visibility::all;
-    std::int64_t const seen_end = p_.shape.causal ? m_.x.begin - tokens_.begin + m_.x.count : end;
-    for (std::int64_t key = begin; key < seen_end; key += step) {
-      place_keys(key, (std::min<std::int64_t>)(step, end - key));
-      f(sees);
-    }
-  }
-
-  /// scale(den) and c = (g . num) scale'(den) of the x tile's rows: from what forward saved, or by computing num again.
-  void find_row_factors(std::int64_t head, std::int64_t begin, std::int64_t end) {
-    if (!p_.normalizer.needs_denominator) {
-      return;
-    }
-    int const count = m_.x.count;
-    if (p_.saved()) {
-      copy_rows(p_.denominator.source(tokens_.batch, head), m_.x.begin, count, count, 0, 1, m_.buffers.sums, 1);
-      load_panels(p_.out.source(tokens_.batch, head), m_.x.begin, count, columns_, m_.x.stride, m_.buffers.values);
-    } else {
-      values_.start();
-      for_each_key_tile(begin, end, [&](visibility sees) {
-        weigh_pairs(p_.map, sees, m_.x, m_.y, m_.buffers);
-        values_.add_pairs(sees);
-        values_.flush(columns_, m_.x, m_.y, nullptr);  // the next tile of keys takes the place of this one
-      });
-      row_target const nowhere{};
-      values_.finish(columns_, m_.x, m_.y, m_.state, nowhere, nullptr, []() -> Real const* { return nullptr; });
-    }
-    p_.normalizer.apply(p_.normalizer.self, m_.buffers.sums, m_.row_scale, m_.row_scale_grad, count);
-    Real* const factors = p_.factors(tokens_.batch, head, m_.x.begin);
-    for (int t = 0; t < count; ++t) {
-      Real const dot = value_dot(t);  // g . num, or g . out = g . num scale
-      factors[2 * t] = m_.row_scale[t];
-      factors[2 * t + 1] = dot * m_.row_scale_grad[t] / (p_.saved() ? m_.row_scale[t] : Real(1));
-    }
-  }
-
-  [[nodiscard]] Real value_dot(int t) const {
-    simd<Real> sum(Real(0));
-    columns_.for_each_panel([&](int column, int width) {
-      std::ptrdiff_t const row = static_cast<std::ptrdiff_t>(column) * m_.x.stride + t * width;
-      for (int c = 0; c < width; c += simd<Real>::width) {
-        sum =
-            multiply_add(simd<Real>::load(m_.buffers.values + row + c), simd<Real>::load(m_.x.payload + row + c), sum);
-      }
-    });
-    return sum_of_lanes(sum);
-  }
-};
-
-/// grad_k, grad_v, and the gradient of the initial state.
-template <class Real>
-class key_gradient_pass : public gradient_pass_base<Real> {
-  using base = gradient_pass_base<Real>;
-  using base::columns_, base::id_, base::m_, base::p_, base::prefetch_, base::tokens_, base::values_;
-
- public:
-  static constexpr bool reversed = true;
-  using base::base;
-
-  [[nodiscard]] state_slot<Real const> initial_state() const noexcept {
-    return slot_of(p_.grad_final_state, id_.sequence, id_.kv_head);
-  }
-  [[nodiscard]] state_slot<Real> final_state() const noexcept {
-    return slot_of(p_.grad_initial_state, id_.sequence, id_.kv_head);
-  }
-  [[nodiscard]] bool wants_final_state() const noexcept { return p_.grad_initial_state.present(); }
-  void end_segment(std::int64_t segment) { base::save_partials(1, segment); }
-
-  void accumulate(std::int64_t begin, std::int64_t end) {
-    int const step = p_.plan.template y_tile<Real>(base::length());
-    for (int member = 0; member < p_.shape.group(); ++member) {
-      for (std::int64_t at = begin; at < end; at += step) {
-        place_queries(member, at, (std::min<std::int64_t>)(step, end - at));
-        update_state(p_.map, columns_, m_.y, m_.state, m_.buffers, &prefetch_);
-      }
-    }
-  }
-
-  void emit(std::int64_t begin, std::int64_t end) {
-    bool const pairs = p_.shape.causal || p_.plan.whole(base::length());
-    visibility const sees = p_.shape.causal ? visibility::future : visibility::all;
-    int const x_step = p_.plan.template x_tile<Real>(base::length());
-    int const y_step = p_.plan.template y_tile<Real>(base::length());
-    if (p_.shape.group() > 0) {
-      base::prefetch_chunk(begin - p_.plan.block(base::length()), p_.shape.query_head(id_.kv_head, 0),
-                           p_.grad_v.source(tokens_.batch, id_.kv_head), true,
-                           p_.grad_k.source(tokens_.batch, id_.kv_head));
-    }
-    for (std::int64_t at = begin; at < end; at += x_step) {
-      base::place(m_.x, at, (std::min<std::int64_t>)(x_step, end - at));
-      base::load_keys(m_.x);
-      base::transpose_x_payload();
-      base::clear_x_results();
-      values_.start();
-      if (!m_.state.zero) {
-        add_state_grads(p_.map, columns_, m_.x, m_.state, m_.buffers, &prefetch_);
-      }
-      std::int64_t const seen_begin = p_.shape.causal ? begin + (at - begin) / y_step * y_step : begin;
-      for (int member = 0; pairs && member < p_.shape.group(); ++member) {
-        for (std::int64_t query = seen_begin; query < end; query += y_step) {
-          values_.flush(columns_, m_.x, m_.y, nullptr);
-          place_queries(member, query, (std::min<std::int64_t>)(y_step, end - query));
-          weigh_pairs_backward(p_.map, sees, columns_, m_.x, m_.y, m_.buffers);
-          values_.add_pairs(sees);
-          add_pair_grads(p_.map, sees, m_.x, m_.y, m_.buffers);
-        }
-      }
-      values_.finish(columns_, m_.x, m_.y, m_.state, p_.grad_v.target(tokens_.batch, id_.kv_head), &prefetch_,
-                     []() -> Real const* { return nullptr; });
-      base::write_x_grads(role::key, id_.kv_head, p_.shape.group(), p_.grad_k);
-    }
-  }
-
- private:
-  void place_queries(int member, std::int64_t begin, std::int64_t count) {
-    if (!base::placed(m_.y, begin, count) || member != placed_member_) {
-      placed_member_ = member;
-      std::int64_t const head = p_.shape.query_head(id_.kv_head, member);
-      base::place(m_.y, begin, count);
-      base::load_queries(m_.y, head);
-      base::scale_payload(m_.y, head);
-    }
-  }
-
-  int placed_member_ = -1;
 };
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA

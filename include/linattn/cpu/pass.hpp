@@ -24,6 +24,10 @@ struct schedule {
   std::int64_t crossover = 0;
 
   [[nodiscard]] bool whole(std::int64_t length) const noexcept { return length < crossover || length <= chunk; }
+  /// The longest of the sequences of up to `longest` tokens that are one block.
+  [[nodiscard]] std::int64_t longest_whole(std::int64_t longest) const noexcept {
+    return (std::min)(longest, (std::max<std::int64_t>)(chunk, crossover - 1));
+  }
   [[nodiscard]] std::int64_t block(std::int64_t length) const noexcept {
     return whole(length) ? (std::max<std::int64_t>)(length, 1) : chunk;
   }
@@ -50,7 +54,8 @@ struct schedule {
 struct pass_needs {
   bool gradients = false;
   bool denominator = false;
-  bool pairs = false;  // products with the state take pairs
+  bool pairs = false;           // products with the state take pairs
+  std::int64_t query_rows = 0;  // whose gradients the pass by keys gathers
 };
 
 /// The buffers of one worker, cut from an arena.
@@ -61,6 +66,7 @@ struct worker_memory {
   tile_buffers<Real> buffers;
   running_state<Real> state;
   running_state<Real> segment;  // the memory that begin_segment() lends to state.local_* and state.base_*
+  Real* query_grads = nullptr;  // [query_rows][whole vectors of head_dim]: gradients by prepared queries
   Real* partials = nullptr;     // [group + 1][gradient_size][width]: parameter gradients, lane by lane
   Real* row_scale = nullptr;
   Real* row_scale_grad = nullptr;
@@ -107,6 +113,10 @@ struct worker_memory {
     if (needs.gradients) {
       buffers.weight_grads = memory.take<Real>(weights);
       buffers.grads = memory.take<Real>(std::int64_t{head_columns} * x.stride);
+      if (needs.query_rows > 0) {
+        buffers.x_rows = memory.take<Real>(std::int64_t{head_columns} * x.stride);
+        query_grads = memory.take<Real>(needs.query_rows * head_columns);
+      }
       partials = memory.take<Real>(std::int64_t{group + 1} * map.gradient_size * simd<Real>::width);
     }
     auto const take_state = [&](Real*& kv, Real*& k_sum) {

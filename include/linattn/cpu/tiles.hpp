@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Operations on tiles of tokens, out of which every pass is made. One side, x, has a result a token and lies in lanes;
-// the other, y, is summed over. Forward: x = queries, y = keys. Gradient by keys: x = keys, y = queries. Each side has
-// prepared rows and a payload (v, or the output's gradient); `extra` is one more payload column, which carries the
-// denominator (math: the ones column).
+// Tiles of tokens, on which every pass works. One side, x, has a result a token and lies in lanes; the other, y, is
+// summed over. Forward: x = queries, y = keys. Gradient by keys: x = keys, y = queries. Each side has prepared rows and
+// a payload (v, or the output's gradient); `extra` is one more payload column, which carries the denominator (math: the
+// ones column). Here: what a tile holds, how it is loaded, and which of its pairs are seen.
 #ifndef LINATTN_CPU_TILES_HPP
 #define LINATTN_CPU_TILES_HPP
 
@@ -57,6 +57,7 @@ struct tile_buffers {
   Real* sums = nullptr;          // [x stride]: sum_y w extra
   Real* grads = nullptr;         // [head_dim][x stride]: gradient by the prepared x rows
   Real* features = nullptr;      // [feature_block][stride]
+  Real* x_rows = nullptr;        // [x stride][whole vectors of head_dim]: prepared x rows, token by token
   // Where products with the state take pairs: those of features, and of the payload or the state. Else null.
   bf16_pair* feature_pairs = nullptr;
   bf16_pair* value_pairs = nullptr;
@@ -103,18 +104,25 @@ lane_range visible_lanes(visibility sees, operand<Real> const& x, operand<Real> 
   return {0, x.lanes()};
 }
 
+/// Rows of q or k as they are, one lane a token.
+template <class Real>
+void gather_rows(map_ref<Real> const& map, row_source const& source, tile_buffers<Real> const& buffers,
+                 operand<Real> const& tile, Real* to) {
+  int const columns = whole_vectors<Real>(map.head_dim);
+  if (source.kind == element_kind_of<Real> && columns == map.head_dim && tile.count == tile.lanes()) {
+    auto const* const rows = static_cast<Real const*>(source.data) + tile.begin * source.stride;
+    transpose_rows(rows, source.stride, tile.count, columns, to, tile.stride);
+  } else {
+    copy_rows(source, tile.begin, tile.count, tile.lanes(), 0, columns, buffers.staging, columns);
+    transpose_rows(buffers.staging, columns, tile.lanes(), map.head_dim, to, tile.stride);
+  }
+}
+
 /// Loads and prepares rows of q or k.
 template <class Real>
 void load_rows(map_ref<Real> const& map, role r, int head, row_source const& source, tile_buffers<Real> const& buffers,
                operand<Real>& tile) {
-  int const columns = whole_vectors<Real>(map.head_dim);
-  if (source.kind == element_kind_of<Real> && columns == map.head_dim && tile.count == tile.lanes()) {
-    auto const* const rows = static_cast<Real const*>(source.data) + tile.begin * source.stride;
-    transpose_rows(rows, source.stride, tile.count, columns, tile.rows, tile.stride);
-  } else {
-    copy_rows(source, tile.begin, tile.count, tile.lanes(), 0, columns, buffers.staging, columns);
-    transpose_rows(buffers.staging, columns, tile.lanes(), map.head_dim, tile.rows, tile.stride);
-  }
+  gather_rows(map, source, buffers, tile, tile.rows);
   if (tile.raw != nullptr) {
     std::memcpy(tile.raw, tile.rows, sizeof(Real) * static_cast<std::size_t>(map.head_dim * tile.stride));
   }
@@ -150,229 +158,6 @@ pair_mask mask_of(visibility sees, operand<Real> const& x, operand<Real> const& 
       return {-pair_mask::none, diagonal + 1};
     default:
       return {};
-  }
-}
-
-/// weights[y][x] = score(<x', y'>), 0 where y is not seen. Adds to buffers.sums if there is an extra column.
-template <class Real>
-void weigh_pairs(map_ref<Real> const& map, visibility sees, operand<Real> const& x, operand<Real> const& y,
-                 tile_buffers<Real> const& buffers) {
-  lane_range const range = visible_lanes(sees, x, y);
-  int const lanes = range.last - range.first;
-  Real* const weights = buffers.weights + range.first;
-  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first, x.stride,
-                                       {weights, x.stride});
-  map.score(map.self, weights, x.stride, y.count, lanes, mask_of(sees, x, y, range.first), y.extra,
-            buffers.sums + range.first);
-}
-
-/// The same without the sums, and weight_grads = (payload_y . payload_x + extra_y extra_x) * score'(s).
-template <class Real>
-void weigh_pairs_backward(map_ref<Real> const& map, visibility sees, value_columns const& columns,
-                          operand<Real> const& x, operand<Real> const& y, tile_buffers<Real> const& buffers) {
-  lane_range const range = visible_lanes(sees, x, y);
-  int const lanes = range.last - range.first;
-  Real* const weights = buffers.weights + range.first;
-  Real* const grads = buffers.weight_grads + range.first;
-  multiply<a_order::depth_major, Real>(y.count, lanes, map.head_dim, {y.rows, y.stride}, x.rows + range.first, x.stride,
-                                       {weights, x.stride});
-  columns.for_each_panel([&](int column, int width) {
-    multiply<a_order::row_major, Real>(
-        y.count, lanes, width, {y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width},
-        x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride + range.first, x.stride,
-        column > 0 ? added_to(grads, x.stride) : matrix_c<Real>{grads, x.stride});
-  });
-  if (x.extra != nullptr) {
-    multiply<a_order::row_major, Real>(y.count, lanes, 1, {y.extra, 1}, x.extra + range.first, x.stride,
-                                       added_to(grads, x.stride));
-  }
-  map.score_backward(map.self, weights, grads, x.stride, y.count, lanes, mask_of(sees, x, y, range.first));
-}
-
-/// The rows [first, ...) of sum_y weights[y][x] payload[y], in the panel at `column`.
-template <class Real>
-product<Real> pair_product(visibility sees, operand<Real> const& x, operand<Real> const& y,
-                           tile_buffers<Real> const& buffers, int first, int column, int width) noexcept {
-  product<Real> p{
-      {buffers.weights + first, x.stride}, y.payload + static_cast<std::ptrdiff_t>(column) * y.stride, width, y.count};
-  int const diagonal = first - static_cast<int>(y.begin - x.begin);  // the y token of row `first`
-  if (sees == visibility::past) {
-    p.band_last = diagonal + 1;
-  } else if (sees == visibility::future) {
-    p.band_first = diagonal;
-  }
-  return p;
-}
-
-/// Calls f with the product phi(x)^T kv over the features [first, last), which are in buffers.features, in the panel at
-/// `column`.
-template <class Real, class F>
-LINATTN_ALWAYS_INLINE void with_state_product(map_ref<Real> const& map, operand<Real> const& x,
-                                              running_state<Real> const& state, tile_buffers<Real> const& buffers,
-                                              int first, int last, int column, int width, F&& f) {
-  Real const* const kv = state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
-  if constexpr (has_bf16_products<Real>) {
-    if (buffers.in_pairs()) {
-      pair_rows(kv, width, last - first, width, buffers.value_pairs, width);
-      f(product<bf16_pair>{{buffers.feature_pairs, x.stride}, buffers.value_pairs, width, (last - first + 1) / 2});
-      return;
-    }
-  }
-  f(product<Real>{{buffers.features, x.stride}, kv, width, last - first});
-}
-
-/// Calls f with the product sum_y phi(y) payload^T, the same way.
-template <class Real, class F>
-LINATTN_ALWAYS_INLINE void with_update_product(operand<Real> const& y, tile_buffers<Real> const& buffers, int column,
-                                               int width, F&& f) {
-  Real const* const payload = y.payload + static_cast<std::ptrdiff_t>(column) * y.stride;
-  if constexpr (has_bf16_products<Real>) {
-    if (buffers.in_pairs()) {
-      pair_rows(payload, width, y.count, width, buffers.value_pairs, width);
-      f(product<bf16_pair>{{buffers.feature_pairs, pair_stride(y)}, buffers.value_pairs, width, (y.count + 1) / 2});
-      return;
-    }
-  }
-  f(product<Real>{{buffers.features, y.stride}, payload, width, y.count});
-}
-
-/// values[x] += sum_y weights[y][x] payload[y]. Works row tile by row tile, each over the y tokens that it sees.
-template <class Real>
-void add_pair_values(visibility sees, value_columns const& columns, operand<Real> const& x, operand<Real> const& y,
-                     tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  lane_range const range = visible_lanes(sees, x, y);
-  int const rows = (std::min)(x.count, range.last) - range.first;
-  columns.for_each_panel([&](int column, int width) {
-    Real* const values = buffers.values + static_cast<std::ptrdiff_t>(column) * x.stride + range.first * width;
-    multiply<a_order::depth_major>(rows, width, added_to(values, width), prefetch,
-                                   pair_product(sees, x, y, buffers, range.first, column, width));
-  });
-}
-
-/// grads[x] += sum_y weight_grads[y][x] y'.
-template <class Real>
-void add_pair_grads(map_ref<Real> const& map, visibility sees, operand<Real> const& x, operand<Real> const& y,
-                    tile_buffers<Real> const& buffers) {
-  lane_range const range = visible_lanes(sees, x, y);
-  multiply<a_order::row_major, Real>(map.head_dim, range.last - range.first, y.count, {y.rows, y.stride},
-                                     buffers.weight_grads + range.first, x.stride,
-                                     added_to(buffers.grads + range.first, x.stride));
-}
-
-/// sums[x] += sum_n phi[n][x] k_sum[n].
-template <class Real>
-LINATTN_NEVER_INLINE void add_state_sums(Real const* phi, std::ptrdiff_t stride, int lanes, int features,
-                                         Real const* k_sum, Real* sums) {
-  using vector = simd<Real>;
-  for (int lane = 0; lane < lanes; lane += vector::width) {
-    vector partial[4] = {vector(Real(0)), vector(Real(0)), vector(Real(0)), vector(Real(0))};
-    int n = 0;
-    for (; n + 4 <= features; n += 4) {
-      LINATTN_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        partial[i] = multiply_add(vector(k_sum[n + i]), vector::load(phi + (n + i) * stride + lane), partial[i]);
-      }
-    }
-    for (; n < features; ++n) {
-      partial[0] = multiply_add(vector(k_sum[n]), vector::load(phi + n * stride + lane), partial[0]);
-    }
-    vector const sum = (partial[0] + partial[1]) + (partial[2] + partial[3]);
-    (vector::load(sums + lane) + sum).store(sums + lane);
-  }
-}
-
-/// k_sum[n] += sum_t phi[n][t] extra[t].
-template <class Real>
-LINATTN_NEVER_INLINE void update_state_sums(Real const* phi, std::ptrdiff_t stride, int lanes, int features,
-                                            Real const* extra, matrix_c<Real> const& k_sum) {
-  using vector = simd<Real>;
-  constexpr int width = vector::width;
-  for (int n = 0; n < features; n += width) {
-    array_of<vector, width> partial;
-    int const last = features - 1 - n;  // sums beyond it are never used
-    LINATTN_UNROLL
-    for (int i = 0; i < width; ++i) {
-      Real const* const row = phi + (n + (std::min)(i, last)) * stride;
-      partial[i] = vector::load(row) * vector::load(extra);
-      for (int t = width; t < lanes; t += width) {
-        partial[i] = multiply_add(vector::load(row + t), vector::load(extra + t), partial[i]);
-      }
-    }
-    vector total[1][1] = {{sums_of_lanes<Real>(partial)}};
-    finish_tile(total, k_sum, 0, n);
-  }
-}
-
-/// The features [first, last) of x into buffers.features, also in pairs, and sums[x] += phi(x) . k_sum over them.
-template <class Real>
-void load_features(map_ref<Real> const& map, operand<Real> const& x, running_state<Real> const& state,
-                   tile_buffers<Real> const& buffers, int first, int last) {
-  map.features(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride);
-  if constexpr (has_bf16_products<Real>) {
-    if (buffers.in_pairs()) {
-      pair_rows(buffers.features, x.stride, last - first, x.lanes(), buffers.feature_pairs, x.stride);
-    }
-  }
-  if (state.k_sum != nullptr) {
-    add_state_sums(buffers.features, x.stride, x.lanes(), last - first, state.k_sum + first, buffers.sums);
-  }
-}
-
-/// kv += sum_y phi(y) payload^T and k_sum += sum_y phi(y) extra: the tile is summed from zero, then added once.
-template <class Real>
-void update_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& y,
-                  running_state<Real>& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  // A segment has its sum by itself (local) and beside it the state that it began with (base). What is zero may be
-  // unset.
-  auto const target = [&](Real* data, Real* local, Real* base, std::ptrdiff_t at, std::ptrdiff_t stride) {
-    if (local != nullptr) {
-      return matrix_c<Real>{data + at, stride, base + at, stride, local + at};
-    }
-    return state.zero ? matrix_c<Real>{data + at, stride} : added_to(data + at, stride);
-  };
-  for (int first = 0; first < map.feature_dim; first += feature_block) {
-    int const last = (std::min)(first + feature_block, map.feature_dim);
-    map.features(map.self, y.rows, y.stride, y.lanes(), first, last, buffers.features, y.stride);
-    if (state.k_sum != nullptr) {
-      update_state_sums(buffers.features, y.stride, y.lanes(), last - first, y.extra,
-                        target(state.k_sum, state.local_k_sum, state.base_k_sum, first, 0));
-    }
-    if constexpr (has_bf16_products<Real>) {
-      if (buffers.in_pairs()) {
-        pair_columns(buffers.features, y.stride, last - first, y.lanes(), buffers.feature_pairs, pair_stride(y));
-      }
-    }
-    columns.for_each_panel([&](int column, int width) {
-      std::ptrdiff_t const at = static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
-      matrix_c<Real> const kv = target(state.kv, state.local_kv, state.base_kv, at, width);
-      with_update_product(y, buffers, column, width, [&](auto const& update) {
-        multiply<a_order::row_major>(last - first, width, kv, prefetch, update);
-      });
-    });
-  }
-  state.zero = false;
-}
-
-/// grads[x] += the gradient through the state: dphi(x) = kv payload_x + k_sum extra_x.
-template <class Real>
-void add_state_grads(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& x,
-                     running_state<Real> const& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  for (int first = 0; first < map.feature_dim; first += feature_block) {
-    int const last = (std::min)(first + feature_block, map.feature_dim);
-    columns.for_each_panel([&](int column, int width) {
-      bool const with_sums = column == 0 && state.k_sum != nullptr;
-      product<Real> const by_values{
-          {state.kv + static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width, width},
-          x.payload_t + static_cast<std::ptrdiff_t>(column) * x.stride,
-          x.stride,
-          width};
-      product<Real> const by_sums{{with_sums ? state.k_sum + first : nullptr, 1}, x.extra, x.stride, with_sums ? 1 : 0};
-      multiply<a_order::row_major>(
-          last - first, x.lanes(),
-          column > 0 ? added_to(buffers.features, x.stride) : matrix_c<Real>{buffers.features, x.stride}, prefetch,
-          by_values, by_sums);
-    });
-    map.feature_backward(map.self, x.rows, x.stride, x.lanes(), first, last, buffers.features, x.stride, buffers.grads);
   }
 }
 

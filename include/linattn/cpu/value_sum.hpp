@@ -4,7 +4,8 @@
 #ifndef LINATTN_CPU_VALUE_SUM_HPP
 #define LINATTN_CPU_VALUE_SUM_HPP
 
-#include <linattn/cpu/tiles.hpp>
+#include <linattn/cpu/pair_products.hpp>
+#include <linattn/cpu/state_products.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -30,8 +30,8 @@ void time_pass(benchmark::State& state, std::string const& name, shape const& s,
   problem<Attention> p(s, attention);
   auto const forward_args = p.forward_args();
   auto const args = p.backward_args();
-  linattn::cpu_executor const exec =
-      backward ? prepared_executor(threads, attention, args) : prepared_executor(threads, attention, forward_args);
+  linattn::cpu_executor const exec = backward ? prepared_executor(name, threads, attention, args)
+                                              : prepared_executor(name, threads, attention, forward_args);
   if (!is_right(state, name, accepted<Attention>,
                 [&] { return backward ? p.backward_error(exec) : p.forward_error(exec); })) {
     return;

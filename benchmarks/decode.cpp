@@ -29,7 +29,7 @@ void time_step(benchmark::State& state, std::string const& name, shape const& s,
   problem<Attention> p(s, attention);
   linattn::host_state<map> states(s.batch, s.heads, s.value_dim);
   auto const args = p.step_args(prefill);
-  auto const exec = prepared_executor(threads, attention, args);
+  auto const exec = prepared_executor(name, threads, attention, args);
   double const bandwidth = in_memory ? measure_bandwidth() : 0;
 
   // The state after the first tokens, by forward; then the token that is timed.

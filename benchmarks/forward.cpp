@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Times forward. Families: `head` the shapes of the targets; `sweep` speed against the length, three strategies;
 // `maps` and `elements` what a map or an element type costs, `fast` what precision::fast gains; `threads` several
-// threads against one.
+// threads of a host against one, `started_threads` those that each call starts.
 
 #include "support/program.hpp"
 
@@ -30,7 +30,7 @@ void time_forward(benchmark::State& state, std::string const& name, shape const&
   using map = typename Attention::map_type;
   problem<Attention> p(s, attention);
   auto const args = p.forward_args();
-  auto const exec = prepared_executor(threads, attention, args, products);
+  auto const exec = prepared_executor(name, threads, attention, args, products);
   double const accepted = accepted_error_of<typename Attention::element_type>(products);
   if (!is_right(state, name, accepted, [&] { return p.forward_error(exec); })) {
     return;
@@ -109,6 +109,7 @@ void add_all() {
     add<attention<rebased<16>>>("threads", "rebased", {1, 1, 131072, 64}, threads);
     add<attention<rebased<64>>>("threads", "rebased", one, threads);
     add<attention<rebased<16>, parallel>>("threads", "rebased", one, threads);
+    add<attention<rebased<16>>>("started_threads", "rebased", one, threads);
   }
 }
 

@@ -5,6 +5,7 @@
 #define LINATTN_BENCHMARKS_SUPPORT_PROGRAM_HPP
 
 #include "support/ceiling.hpp"
+#include "support/host_pool.hpp"
 #include "support/problem.hpp"
 
 #include <linattn/linattn.hpp>
@@ -50,12 +51,22 @@ inline bool is_right(benchmark::State& state, std::string const& name, double ac
   return is_right(state, accepted, known != errors.end() ? known->second : errors[name] = error());
 }
 
+/// Threads of a host's pool, or none: in families named started_threads each call starts its own.
+inline linattn::task_runner threads_of(std::string const& name, int threads) {
+  if (threads == 1 || name.find("started_threads/") != std::string::npos) {
+    return {};
+  }
+  static host_pool pool(static_cast<int>(std::thread::hardware_concurrency()));
+  return pool.runner();
+}
+
 /// An executor whose working memory is there already, as in a program that calls more than once.
 template <class Attention, class Args>
-linattn::cpu_executor prepared_executor(int threads, Attention const& attention, Args const& args,
-                                        linattn::precision products = linattn::precision::full) {
+linattn::cpu_executor prepared_executor(std::string const& name, int threads, Attention const& attention,
+                                        Args const& args, linattn::precision products = linattn::precision::full) {
   static std::vector<std::byte> memory;
-  linattn::cpu_executor exec{.threads = threads, .tasks = {}, .workspace = {}, .products = products};
+  linattn::cpu_executor exec{
+      .threads = threads, .tasks = threads_of(name, threads), .workspace = {}, .products = products};
   std::size_t const bytes = linattn::workspace_bytes(exec, attention, args);
   if (memory.size() < bytes) {
     memory.resize(bytes);

@@ -63,7 +63,7 @@ do_run() {
     measure decode "$name" decode '^decode/in:cache/'
   done
   measure sweep gcc forward '^sweep/'
-  measure threads gcc forward '^threads/' all
+  measure threads gcc forward '^(started_)?threads/' all
   measure training_threads gcc backward '^training_threads/' all
   measure decode_threads gcc decode '^decode_threads/' all
 }

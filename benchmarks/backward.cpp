@@ -46,9 +46,9 @@ void time_pass(benchmark::State& state, std::string const& name, shape const& s,
     }
     benchmark::ClobberMemory();
   }
-  // Backward: the state by keys, its gradient by queries, and of each two products: 10 D V flop; or five of the
-  // parallel form's products, 2 d (q k^T, grad q, grad k) and V (v, its gradient, grad_out v^T).
-  double const pairs = static_cast<double>((s.time + 1) * (4 * map::head_dim + 3 * s.value_dim));
+  // Backward: the state by keys, its gradient by queries, and of each two products: 10 D V flop; or a pair's products,
+  // three of d (q k^T, grad q, grad k) and two of V (grad_out v^T, grad v).
+  double const pairs = static_cast<double>((s.time + 1) * (3 * map::head_dim + 2 * s.value_dim));
   double const forward_flop = is_parallel<Attention> ? pair_flop<map>(s) : state_flop<map>(s);
   double const backward_flop = is_parallel<Attention> ? pairs : 2.5 * state_flop<map>(s);
   report_work(state, static_cast<double>(s.rows()), backward ? backward_flop : forward_flop, peak);

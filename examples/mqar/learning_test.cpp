@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the models learn, in a minute: ReBased recalls, as does norm(x)^2; x^2 without the norm is behind
-// after as many steps; and where the keys are as dense as in the paper (K = T/4), Based is behind ReBased. Each rival
-// has its best learning rate. docs/mqar.md says what of this holds over seeds.
+// What the models learn, in a minute: ReBased recalls, as does norm(x)^2; and where the keys are as dense as in the paper
+// (K = T/4), Based, at its best learning rate, is behind ReBased. docs/mqar.md says what of this holds over seeds, and why
+// no two maps of degree two are compared at K = 8.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -49,13 +49,13 @@ TEST_CASE("ReBased answers 99 % of the queries within 800 steps, also through st
   CHECK(steps.accuracy == doctest::Approx(rebased.accuracy).epsilon(0.002));  // rounding may turn a close decision
 }
 
-TEST_CASE("norm(x)^2 answers 99 %; x^2 is behind after as many steps") {
+TEST_CASE("norm(x)^2 answers 99 % of the queries within 800 steps") {
   worker_pool pool(2);
   run_settings run;
   run.mixer = "rebased_norm";
   run_result const norm = learn(run, pool);
   CHECK(norm.accuracy >= 0.99);
-  CHECK(best_after(norm.steps, run, "rebased_plain", pool) < norm.accuracy - kBehind);
+  CHECK(norm.steps <= kMostSteps);
 }
 
 TEST_CASE("with K = T/4 keys ReBased answers 99 % within 800 steps; Based is behind after as many") {

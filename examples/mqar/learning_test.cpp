@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the models learn, in a minute: ReBased recalls, as does norm(x)^2; and where the keys are as dense as in the
-// paper (K = T/4), Based, at its best learning rate, is behind ReBased. docs/mqar.md says what of this holds over seeds,
-// and why no two maps of degree two are compared at K = 8.
+// paper (K = T/4), Based, at its best learning rate, is behind ReBased. docs/mqar.md says what of this holds over
+// seeds, and why no two maps of degree two are compared at K = 8.
 #include <doctest/doctest.h>
 
 #include <algorithm>

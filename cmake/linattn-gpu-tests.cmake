@@ -60,7 +60,7 @@ linattn_add_gpu_variants(other.f16 other 4 linattn::cuda_tuning)
 linattn_add_gpu_variants(few.double few 8 small_pieces)
 linattn_add_gpu_variants(few.precise few 5 precise_pieces)
 
-foreach(program forward training)
+foreach(program forward training decode tuning)
   if(TARGET linattn.benchmark.cuda_${program})
     add_dependencies(linattn_gpu linattn.benchmark.cuda_${program})
   endif()

@@ -6,7 +6,9 @@
 #   tests            the CUDA examples and the conformance tests of every map, strategy and element type
 #   gradients        the gradient tests of every map, strategy and element type
 #   sanitize [TOOL]  compute-sanitizer on a reduced set: memcheck racecheck initcheck synccheck, or one of them
-#   bench            forward, and forward with backward, on the same shapes: linattn, PyTorch, flash-linear-attention
+#   bench            forward, and forward with backward, on the same shapes: linattn, PyTorch, flash-linear-attention;
+#                    and decoding
+#   tuning           what other numbers of tuning/cuda.hpp would give
 #   report           a table, and docs/gpu/<date>-<device>.md and .json
 #   --pack           here, with a network: fills gpu_carry/ with what that machine may lack (doctest, wheels)
 # Needs there: nvcc, CMake 3.21, a C++20 compiler; python3 for the report; PyTorch and Triton for the peers. Downloads
@@ -19,6 +21,7 @@ build=$PWD/build/gpu
 results=$build/results
 limit=${LIMIT:-570}
 jobs=${JOBS:-$(nproc)}
+side_by_side=$((jobs > 14 ? 14 : jobs))   # tests: most of their time is the oracle's, on the CPU
 PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 
 has_gpu() { nvidia-smi --query-gpu=name --format=csv,noheader > /dev/null 2>&1; }
@@ -106,15 +109,25 @@ primitives() {
   run primitives 120 "$build/gpu/primitives"
 }
 
-# run_all PROGRAM...: one after the other, within the step's limit.
+# run_all PROGRAM...: side by side, within the step's limit.
 run_all() {
-  local failed=0 program end=$((SECONDS + limit))
+  local program end=$((SECONDS + limit))
   for program in "$@"; do
+    wait_for_fewer_than "$side_by_side"
     local left=$((end - SECONDS))
     if [[ $left -lt 5 ]]; then left=5; fi
-    run "$(basename "$program")" "$left" "$program" || failed=1
+    run "$(basename "$program")" "$left" "$program" &
   done
-  return "$failed"
+  none_failed
+}
+
+wait_for_fewer_than() {
+  while [[ $(jobs -rp | wc -l) -ge $1 ]]; do sleep 0.1; done
+}
+
+none_failed() {
+  wait_for_fewer_than 1
+  ! grep -q FAILED "$results/$step.tsv"
 }
 
 tests() {
@@ -136,15 +149,18 @@ sanitize() {
   need_gpu sanitize
   begin_step "sanitize${1:+.$1}"
   command -v compute-sanitizer > /dev/null || { echo "skipped: no compute-sanitizer on this machine"; exit 77; }
-  local tool program failed=0 tools=(memcheck racecheck initcheck synccheck)
+  local tool program tools=(memcheck racecheck initcheck synccheck)
   if [[ -n ${1:-} ]]; then tools=("$1"); fi
+  local programs=(primitives {conformance,continuation,gradient}.few.precise)
+  local rounds=$(((${#programs[@]} * ${#tools[@]} + side_by_side - 1) / side_by_side))
   for tool in "${tools[@]}"; do
-    for program in primitives {conformance,continuation,gradient}.few.precise; do
-      run "$tool.$program" $((limit / (4 * ${#tools[@]}))) \
-        compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/gpu/$program" || failed=1
+    for program in "${programs[@]}"; do
+      wait_for_fewer_than "$side_by_side"
+      run "$tool.$program" $((limit / rounds)) \
+        compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/gpu/$program" &
     done
   done
-  return "$failed"
+  none_failed
 }
 
 bench() {
@@ -154,9 +170,10 @@ bench() {
   local failed=0 program wheel
   : > "$results/linattn.jsonl"
   for program in forward training; do
-    timeout $((limit / 4)) "$build/benchmarks/cuda/cuda_$program" "${bench_options[@]}" \
+    timeout $((limit / 5)) "$build/benchmarks/cuda/cuda_$program" "${bench_options[@]}" \
       >> "$results/linattn.jsonl" || failed=1
   done
+  timeout $((limit / 10)) "$build/benchmarks/cuda/cuda_decode" >> "$results/linattn.jsonl" || failed=1
   cat "$results/linattn.jsonl"
   rm -rf "$build/peers"
   mkdir -p "$build/peers"
@@ -169,6 +186,12 @@ bench() {
   return "$failed"
 }
 
+tuning() {
+  built "$build/benchmarks/cuda/cuda_tuning"
+  need_gpu tuning
+  timeout "$limit" "$build/benchmarks/cuda/cuda_tuning" | tee "$results/tuning.jsonl"
+}
+
 report() { python3 scripts/gpu_report.py --results "$results" --output docs/gpu; }
 
 if [[ ${1:-} == --pack ]]; then
@@ -176,7 +199,7 @@ if [[ ${1:-} == --pack ]]; then
   exit 0
 fi
 steps=("$@")
-if [[ $# -eq 0 ]]; then steps=(build primitives tests gradients sanitize bench report); fi
+if [[ $# -eq 0 ]]; then steps=(build primitives tests gradients sanitize bench tuning report); fi
 bench_options=()
 if [[ -n ${SHAPES:-} ]]; then bench_options+=(--shapes "$SHAPES"); fi
 
@@ -196,9 +219,10 @@ for ((i = 0; i < ${#steps[@]}; ++i)); do
         *) sanitize || status=1 ;;
       esac ;;
     bench) bench || status=1 ;;
+    tuning) tuning || status=1 ;;
     report) report || status=1 ;;
     *)
-      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench report --pack" >&2
+      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench tuning report --pack" >&2
       exit 2 ;;
   esac
 done

@@ -15,13 +15,20 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace linattn_benchmark {
 
 struct options {
-  std::vector<shape> shapes{{8, 16, 2048, 64}, {4, 16, 8192, 64}, {1, 16, 32768, 64}};
+  std::vector<shape> shapes;
   int rounds = 50;
+  char const* only = nullptr;  // a map, as "rebased:16"
+
+  [[nodiscard]] bool takes(char const* map, int head_dim) const {
+    return only == nullptr || std::string(map) + ":" + std::to_string(head_dim) == only;
+  }
 };
 
 struct machine {
@@ -44,6 +51,7 @@ template <class Map>
 using timed_attention = linattn::attention<Map, linattn::automatic, linattn::sum_normalizer, linattn::bf16>;
 
 /// An executor with a workspace of its own, so that no allocation is timed.
+template <class Selector = linattn::cuda_tuning>
 class timed_executor {
  public:
   timed_executor(machine const& m, std::size_t bytes) : executor_{m.stream} {
@@ -56,10 +64,10 @@ class timed_executor {
   timed_executor& operator=(timed_executor const&) = delete;
   ~timed_executor() { static_cast<void>(cudaFree(memory_)); }
 
-  [[nodiscard]] linattn::cuda_executor<> const& get() const { return executor_; }
+  [[nodiscard]] linattn::cuda_executor<Selector> const& get() const { return executor_; }
 
  private:
-  linattn::cuda_executor<> executor_;
+  linattn::cuda_executor<Selector> executor_;
   std::byte* memory_ = nullptr;
 };
 
@@ -79,6 +87,8 @@ inline bool parse(int argc, char** argv, options& o) {
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--rounds") == 0) {
       o.rounds = std::atoi(argv[i + 1]);
+    } else if (std::strcmp(argv[i], "--only") == 0) {
+      o.only = argv[i + 1];
     } else if (std::strcmp(argv[i], "--shapes") == 0) {
       o.shapes.clear();
       shape s{0, 0, 0, 64};
@@ -113,10 +123,12 @@ inline machine describe_machine(int rounds) {
 
 /// The program: `measure.operator()<Map>(name, machine, shape, rounds)` times one case, and says whether it was right.
 template <class Measure>
-int run(int argc, char** argv, char const* program, Measure&& measure) {
+int run(int argc, char** argv, char const* program, Measure&& measure,
+        std::vector<shape> shapes = {{8, 16, 2048, 64}, {4, 16, 8192, 64}, {1, 16, 32768, 64}}) {
   options o;
+  o.shapes = std::move(shapes);
   if (!parse(argc, argv, o)) {
-    std::fprintf(stderr, "%s [--shapes BxHxT,...] [--rounds N]\n", program);
+    std::fprintf(stderr, "%s [--shapes BxHxT,...] [--rounds N] [--only MAP:HEAD_DIM]\n", program);
     return 2;
   }
   int devices = 0;
@@ -128,6 +140,9 @@ int run(int argc, char** argv, char const* program, Measure&& measure) {
     machine const m = describe_machine(o.rounds);
     bool right = true;
     auto const all_shapes = [&]<class Map>(char const* name) {
+      if (!o.takes(name, Map::head_dim)) {
+        return;
+      }
       for (shape const& s : o.shapes) {
         right = measure.template operator()<Map>(name, m, s, o.rounds) && right;
         std::fflush(stdout);

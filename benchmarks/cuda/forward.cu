@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Times forward on a GPU in bf16: cuda_forward [--shapes BxHxT,...] [--rounds N]. See driver.cuh.
+// Times forward on a GPU in bf16: cuda_forward [--shapes BxHxT,...] [--rounds N] [--only MAP:HEAD_DIM]. See driver.cuh.
 #include "driver.cuh"
 
 #include <cstddef>
@@ -16,7 +16,7 @@ struct measure_forward {
     problem<attention> const p(s, m.cache_bytes, tensors::of_forward);
     std::size_t const workspace =
         linattn::workspace_bytes(linattn::cuda_executor<>{m.stream}, attention{}, p.arguments(0));
-    timed_executor const exec(m, workspace);
+    timed_executor<> const exec(m, workspace);
     linattn::forward(exec.get(), attention{}, p.arguments(0));
     check(cudaStreamSynchronize(m.stream), name);
     double const error = p.error();

@@ -38,11 +38,16 @@ class problem {
     sets_ = static_cast<int>(std::min<std::size_t>(64, 2 + 2 * cache_bytes / bytes));
     check(cudaMalloc(&memory_, bytes * static_cast<std::size_t>(sets_)), "cudaMalloc");
     check(cudaMalloc(&denominators_, static_cast<std::size_t>(s.rows()) * sizeof(float)), "cudaMalloc");
-    std::vector<element> numbers(set_elements_);
+    // A prime number of them, over and over: rows differ, and the host is done soon.
+    std::vector<element> sample(1048573);
     std::mt19937 bits(42);
     std::normal_distribution<float> normal;
-    for (element& x : numbers) {
+    for (element& x : sample) {
       x = element(normal(bits));
+    }
+    std::vector<element> numbers(set_elements_);
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      numbers[i] = sample[i % sample.size()];
     }
     for (int i = 0; i < sets_; ++i) {
       check(cudaMemcpy(memory_ + static_cast<std::size_t>(i) * set_elements_, numbers.data(), bytes,
@@ -58,15 +63,21 @@ class problem {
   problem& operator=(problem const&) = delete;
 
   /// The arguments of set number `run`, round and round. For a training the denominators are saved too.
-  [[nodiscard]] typename Attention::forward_args arguments(int run) const {
-    typename Attention::forward_args args{
-        .q = view(run, q), .k = view(run, k), .v = view(run, v), .out = view(run, out)};
+  [[nodiscard]] typename Attention::forward_args arguments(int run) const { return arguments_of<Attention>(run); }
+  [[nodiscard]] typename Attention::backward_args gradient_arguments(int run) const {
+    return gradient_arguments_of<Attention>(run);
+  }
+  /// The same for another strategy.
+  template <class Other>
+  [[nodiscard]] typename Other::forward_args arguments_of(int run) const {
+    typename Other::forward_args args{.q = view(run, q), .k = view(run, k), .v = view(run, v), .out = view(run, out)};
     if (training_) {
       args.denominator = denominators();
     }
     return args;
   }
-  [[nodiscard]] typename Attention::backward_args gradient_arguments(int run) const {
+  template <class Other>
+  [[nodiscard]] typename Other::backward_args gradient_arguments_of(int run) const {
     return {.q = view(run, q),
             .k = view(run, k),
             .v = view(run, v),
@@ -77,29 +88,44 @@ class problem {
             .grad_k = view(run, grad_k),
             .grad_v = view(run, grad_v)};
   }
+  /// One token of each sequence.
+  [[nodiscard]] typename Attention::step_args token_arguments(int run, int time) const {
+    auto const token = [&](tensor x) {
+      linattn::tensor_view<element, 4> one = view(run, x);
+      one.data += time * one.strides[2];
+      one.extents[2] = 1;
+      return one;
+    };
+    return {.q = token(q), .k = token(k), .v = token(v), .out = token(out)};
+  }
 
   /// Relative L2 difference of the last head of the last batch in set 0 to the CPU engine on the same numbers.
   [[nodiscard]] double error() const {
     one_head const head(*this);
-    std::vector<float> want(head.of(out).size());
-    linattn::forward(linattn::cpu_executor{}, exact{},
-                     {.q = head.view(q), .k = head.view(k), .v = head.view(v), .out = head.view(out, want)});
-    return difference(head.of(out), want);
+    if (wanted_[0].empty()) {
+      wanted_[0].resize(head.of(out).size());
+      linattn::forward(linattn::cpu_executor{}, exact{},
+                       {.q = head.view(q), .k = head.view(k), .v = head.view(v), .out = head.view(out, wanted_[0])});
+    }
+    return difference(head.of(out), wanted_[0]);
   }
   /// The largest of the three gradients'.
   [[nodiscard]] double gradient_error() const {
     one_head const head(*this);
-    std::vector<float> by_q(head.of(q).size());
-    std::vector<float> by_k(head.of(k).size());
-    std::vector<float> by_v(head.of(v).size());
-    linattn::backward(linattn::cpu_executor{}, exact{},
-                      {.q = head.view(q),
-                       .k = head.view(k),
-                       .v = head.view(v),
-                       .grad_out = head.view(grad_out),
-                       .grad_q = head.view(grad_q, by_q),
-                       .grad_k = head.view(grad_k, by_k),
-                       .grad_v = head.view(grad_v, by_v)});
+    auto& [unused, by_q, by_k, by_v] = wanted_;
+    if (by_q.empty()) {
+      by_q.resize(head.of(q).size());
+      by_k.resize(head.of(k).size());
+      by_v.resize(head.of(v).size());
+      linattn::backward(linattn::cpu_executor{}, exact{},
+                        {.q = head.view(q),
+                         .k = head.view(k),
+                         .v = head.view(v),
+                         .grad_out = head.view(grad_out),
+                         .grad_q = head.view(grad_q, by_q),
+                         .grad_k = head.view(grad_k, by_k),
+                         .grad_v = head.view(grad_v, by_v)});
+    }
     return std::max(
         {difference(head.of(grad_q), by_q), difference(head.of(grad_k), by_k), difference(head.of(grad_v), by_v)});
   }
@@ -178,6 +204,7 @@ class problem {
   int sets_ = 1;
   element* memory_ = nullptr;
   float* denominators_ = nullptr;
+  mutable std::vector<float> wanted_[4];  // out, and the gradients by q, k and v; once they were asked for
 };
 
 }  // namespace linattn_benchmark

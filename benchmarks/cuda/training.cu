@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Times forward and backward on a GPU in bf16, as a training step calls them: cuda_training [--shapes BxHxT,...]
-// [--rounds N]. See driver.cuh. "ms" is both, "forward_ms" forward alone, which saves its denominators for backward.
+// [--rounds N] [--only MAP:HEAD_DIM]. See driver.cuh. "ms" is both, "forward_ms" forward alone, which saves its
+// denominators for backward.
 #include "driver.cuh"
 
 #include <algorithm>
@@ -19,7 +20,7 @@ struct measure_training {
     linattn::cuda_executor<> const without{m.stream};
     std::size_t const forward_bytes = linattn::workspace_bytes(without, attention{}, p.arguments(0));
     std::size_t const backward_bytes = linattn::workspace_bytes(without, attention{}, p.gradient_arguments(0));
-    timed_executor const exec(m, std::max(forward_bytes, backward_bytes));
+    timed_executor<> const exec(m, std::max(forward_bytes, backward_bytes));
     auto const forward = [&](int run) { linattn::forward(exec.get(), attention{}, p.arguments(run)); };
     auto const both = [&](int run) {
       forward(run);

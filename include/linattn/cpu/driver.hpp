@@ -202,9 +202,10 @@ division<Real> divide(cpu_executor const& exec, map_ref<Real> const& map, call_s
   worker_memory<Real> const count(counter, map, plan, longest, result.streams.columns(0).padded, shape.group(), needs);
   result.worker_bytes = counter.taken();
   if (share_sequences) {
-    result.segment_bytes = static_cast<std::size_t>(result.streams.size() * result.segments *
-                                                    state_size<Real>(map.feature_dim, result.streams.columns(0))) *
-                           sizeof(Real);
+    arena states;  // it rounds up
+    states.take<Real>(result.streams.size() * result.segments *
+                      state_size<Real>(map.feature_dim, result.streams.columns(0)));
+    result.segment_bytes = states.taken();
   }
   return result;
 }

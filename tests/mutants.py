@@ -129,9 +129,9 @@ MUTANTS = [
     ("gradient", CPU + "lanes.hpp", "        sums[i] = multiply_add(own, weight, sums[i]);", ""),
     ("conformance", CPU + "forward_pass.hpp", "    if (p_.denominator.present() && columns_.begin == 0) {",
      "    if (p_.denominator.present() && columns_.begin != 0) {"),
-    ("conformance", "normalizer/sum.hpp", "T(1) / (den + static_cast<T>(eps))", "T(1) / den"),
-    ("conformance", "feature/rebased.hpp", "x[i] = (x[i] * T(gamma<real>(r, h, i)) + T(beta<real>(r, h, i))) * root;",
-     "x[i] = (x[i] * T(gamma<real>(r, h, i)) - T(beta<real>(r, h, i))) * root;"),
+    ("conformance", "normalizer/sum.hpp", "detail::reciprocal(den + static_cast<T>(eps))", "detail::reciprocal(den)"),
+    ("conformance", "feature/rebased.hpp", "x[i] = (x[i] * T(gammas.template next<real>()) + T(betas.template next<real>()))",
+     "x[i] = (x[i] * T(gammas.template next<real>()) - T(betas.template next<real>()))"),
     ("conformance", CPU + "joint.hpp", "map.prepare_row(map.self, r, static_cast<int>(heads), rows);",
      "map.prepare_row(map.self, r, 1, rows);"),
     # --- token by token
@@ -270,6 +270,15 @@ MUTANTS = [
     ("cuda_forward", CUDA + "kernel_scan.hpp", "          simt::store(own, before);", "          simt::store(own, sum);"),
     ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),
     ("cuda_forward", CUDA + "tile/register_sums.hpp", "h < linear_halves", "h < 1"),
+    ("cuda_forward", CUDA + "kernel_fused.hpp", "publish(s, stage ^ 1, state);", "publish(s, stage, state);"),
+    ("cuda_forward", CUDA + "kernel_fused.hpp", "key < row; key += step", "key + step < row; key += step"),
+    ("cuda_forward", CUDA + "kernel_fused.hpp", "s.counts[stage] = state.sums.count;", "s.counts[stage] = real(0);"),
+    ("cuda_forward", CUDA + "kernel_fused.hpp", "      meet();  // in place", "      // in place"),
+    ("cuda_forward", CUDA + "tile/step_outputs.hpp", "8 * n + 2 * t + e % 2 <= g + e / 2 * 8",
+     "8 * n + 2 * t + e % 2 < g + e / 2 * 8"),
+    ("cuda_forward", CUDA + "tile/step_outputs.hpp", "place.vectors && place.columns >= 16;", "place.vectors;"),
+    ("cuda_forward", CUDA + "tile/packed_state.hpp", "packed.w[2 * n + 1] = state.operand(n, 1);",
+     "packed.w[2 * n + 1] = state.operand(n, 0);"),
     ("cuda_forward", CUDA + "tile/group_rows.hpp", "linear[o.a / 2 * 4 + 2 * i + o.a % 2]", "linear[2 * i + o.a % 2]"),
 ]
 

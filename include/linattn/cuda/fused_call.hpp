@@ -6,6 +6,7 @@
 
 #include <linattn/cuda/call.hpp>
 #include <linattn/cuda/kernel_fused.hpp>
+#include <linattn/cuda/kernel_fused_groups.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -13,6 +14,18 @@
 #include <type_traits>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
+
+/// The kernels of maps whose features one group of warps can hold, or several share.
+template <int Groups>
+struct fused_kernels {
+  template <class... Of>
+  using of = fused_groups_kernel<Of...>;
+};
+template <>
+struct fused_kernels<1> {
+  template <class... Of>
+  using of = fused_kernel<Of...>;
+};
 
 template <class Selector, class Attention>
 class fused_call {
@@ -23,8 +36,9 @@ class fused_call {
   using real = typename operand::real;
   using args_type = typename Attention::forward_args;
   template <fused_work Work>
-  using kernel = fused_kernel<map, typename Attention::normalizer_type, element, operand,
-                              std::integral_constant<fused_work, Work>>;
+  using kernel =
+      typename fused_kernels<octet_shares<map>::groups>::template of<map, typename Attention::normalizer_type, element,
+                                                                     operand, std::integral_constant<fused_work, Work>>;
   using outputs = kernel<fused_work::outputs>;
 
   fused_call(device_arena arena, Attention const& attn, args_type const& args, int arch)

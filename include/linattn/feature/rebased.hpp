@@ -111,8 +111,22 @@ struct rebased {
     T const root = T(std::sqrt(static_cast<real>(scale)));
     for (int row = 0; row < rows; ++row, x += HeadDim) {
       int const h = all_heads ? row : head;
+      parameter_row gammas = gamma_row(r, h);
+      parameter_row betas = beta_row(r, h);
+      if (gammas.present() && betas.present()) {
+        for (int i = 0; i < HeadDim; ++i) {
+          x[i] = (x[i] * T(gammas.template next<real>()) + T(betas.template next<real>())) * root;
+        }
+        continue;
+      }
+      for (int i = 0; i < HeadDim && gammas.present(); ++i) {
+        x[i] = x[i] * T(gammas.template next<real>());
+      }
+      for (int i = 0; i < HeadDim && betas.present(); ++i) {
+        x[i] = x[i] + T(betas.template next<real>());
+      }
       for (int i = 0; i < HeadDim; ++i) {
-        x[i] = (x[i] * T(gamma<real>(r, h, i)) + T(beta<real>(r, h, i))) * root;
+        x[i] = x[i] * root;
       }
     }
   }
@@ -151,6 +165,7 @@ struct rebased {
     T dot = T(real(0));
     for (int row = 0; row < rows; ++row) {
       int const h = all_heads ? row : head;
+      parameter_row gammas = gamma_row(r, h);
       T* const sums = partial + row * gradient_size;
       for (int i = 0; i < HeadDim; ++i) {
         int const at = row * HeadDim + i;
@@ -158,7 +173,7 @@ struct rebased {
         T const g = grad[at] * root;
         sums[i] = sums[i] + g * y;
         sums[HeadDim + i] = sums[HeadDim + i] + g;
-        grad[at] = g * T(gamma<real>(r, h, i));
+        grad[at] = gammas.present() ? g * T(gammas.template next<real>()) : g;
         sum = sum + grad[at];
         dot = dot + grad[at] * y;
       }
@@ -204,15 +219,27 @@ struct rebased {
   }
 
  private:
-  template <class Real>
-  LINATTN_HOST_DEVICE Real gamma(role r, int head, int i) const {
-    auto const& view = r == role::query ? parameters.gamma_q : parameters.gamma_k;
-    return view.present() ? static_cast<Real>(view(head, i)) : Real(1);
+  /// A head's row of a parameter, from number to number; none if it is absent.
+  struct parameter_row {
+    Parameter const* at;
+    std::int64_t stride;
+
+    [[nodiscard]] LINATTN_HOST_DEVICE bool present() const { return at != nullptr; }
+    template <class Real>
+    LINATTN_HOST_DEVICE Real next() {
+      Real const number = static_cast<Real>(*at);
+      at += stride;
+      return number;
+    }
+  };
+  static LINATTN_HOST_DEVICE parameter_row row_of(parameter_view<Parameter const> const& view, int head) {
+    return {view.present() ? view.data + head * view.head_stride : nullptr, view.stride};
   }
-  template <class Real>
-  LINATTN_HOST_DEVICE Real beta(role r, int head, int i) const {
-    auto const& view = r == role::query ? parameters.beta_q : parameters.beta_k;
-    return view.present() ? static_cast<Real>(view(head, i)) : Real(0);
+  LINATTN_HOST_DEVICE parameter_row gamma_row(role r, int head) const {
+    return row_of(r == role::query ? parameters.gamma_q : parameters.gamma_k, head);
+  }
+  LINATTN_HOST_DEVICE parameter_row beta_row(role r, int head) const {
+    return row_of(r == role::query ? parameters.beta_q : parameters.beta_k, head);
   }
 
   template <class T>

@@ -5,6 +5,7 @@
 
 #include <linattn/core/config.hpp>
 #include <linattn/core/error.hpp>
+#include <linattn/core/math.hpp>
 
 namespace linattn::inline LINATTN_ABI {
 
@@ -15,7 +16,7 @@ struct sum_normalizer {
 
   template <class T>
   LINATTN_HOST_DEVICE T scale(T den) const {
-    return T(1) / (den + static_cast<T>(eps));
+    return detail::reciprocal(den + static_cast<T>(eps));
   }
   template <class T>
   LINATTN_HOST_DEVICE T scale_grad(T den) const {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // staged_chunk: 64 tokens of short rows and of values on their way into shared memory while others are worked on. A
-// thread prepares the row and converts the pieces that it has copied itself: its own wait is enough.
+// thread prepares the rows and converts the pieces that it has copied itself: its own wait is enough.
 #ifndef LINATTN_CUDA_TILE_CHUNK_HPP
 #define LINATTN_CUDA_TILE_CHUNK_HPP
 
 #include <linattn/core/concepts.hpp>
+#include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/rows.hpp>
 #include <linattn/simt/simt.hpp>
 
@@ -14,8 +15,22 @@
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
-/// Thread r takes query r, thread 64 + r key r; all of them share the values.
-template <class Map, class Element, class Operand, int Threads, int ValueTile>
+/// What a chunk's copies need to know; the same for all chunks of a sweep but `first_token` and `count`.
+template <class Element>
+struct chunk_source {
+  device_rows<Element const> const& q;
+  device_rows<Element const> const& k;
+  device_rows<Element const> const& v;
+  std::int64_t batch;
+  int head;     // of q
+  int kv_head;  // of k and v
+  int column;   // the first of the values
+  int columns;  // of all values
+};
+
+/// `Threads` threads, numbered from 0, share the rows, those of q, if Queries, then those of k, if Keys; and so many
+/// the values.
+template <class Map, class Element, class Operand, int Threads, int ValueTile, bool Queries = true, bool Keys = true>
 struct staged_chunk {
   using real = typename Operand::real;
   using operand_element = typename Operand::element;
@@ -25,22 +40,104 @@ struct staged_chunk {
   static constexpr int tokens = 64;
   static constexpr int dim = Map::head_dim;
   static constexpr int row_tile = round_up_to(dim, 16);
-  static_assert(Threads >= 2 * tokens,
-                "linattn::staged_chunk: too few threads; a thread for each row; use 128 or more");
+  static constexpr int rows = (Queries ? tokens : 0) + (Keys ? tokens : 0);
   using raw_piece = element_piece<Element>;
+  static constexpr bool whole_pieces = dim % raw_piece::size == 0;
+  static constexpr int pieces_per_row = ValueTile / raw_piece::size;
+  static constexpr int pieces = tokens * pieces_per_row / Threads;  // of values, a thread
+  static_assert(pieces_per_row * tokens % Threads == 0 && Threads % pieces_per_row == 0,
+                "linattn::staged_chunk: threads that cannot share the values evenly; a power of two; change the tile");
 
   shared_tile<operand_element, tokens, row_tile> q;
   shared_tile<operand_element, tokens, row_tile> k;
   shared_tile<operand_element, tokens, ValueTile> v;
 
-  LINATTN_DEVICE void start_rows(role side, Element const* first, std::int64_t time_stride, bool vectors, int count) {
-    int const row = row_of(side);
-    if (row < 0 || row >= count) {
-      return;
+  /// Copies the rows of `count` tokens from `token` on; the caller commits.
+  LINATTN_DEVICE void start_rows(int thread, chunk_source<Element> const& from, std::int64_t token, int count) {
+    for_each_row(thread, [&](role side, int row) {
+      device_rows<Element const> const& all = side == role::query ? from.q : from.k;
+      if (row < count) {
+        start_row(side, row, all.row(from.batch, side == role::query ? from.head : from.kv_head, token + row),
+                  all.vectors);
+      }
+    });
+  }
+  /// The same for the values; zeros outside the tensor.
+  LINATTN_DEVICE void start_values(int thread, chunk_source<Element> const& from, std::int64_t token, int count) {
+    int const row = thread / pieces_per_row;
+    int const at = thread % pieces_per_row * raw_piece::size;
+    Element const* const valid = from.v.row(from.batch, from.kv_head, token);
+    Element const* const first = valid + from.column + at;
+    if (from.v.vectors && count == tokens && from.column + ValueTile <= from.columns) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < pieces; ++i) {
+        int const r = row + i * (Threads / pieces_per_row);
+        simt::copy_async<16>(simt::to_shared(v.row(r) + at), first + r * from.v.time_stride, 16);
+      }
+    } else {
+      LINATTN_SIMT_NO_UNROLL
+      for (int r = row; r < tokens; r += Threads / pieces_per_row) {
+        start_piece(r, at, first + r * from.v.time_stride, from.v.vectors,
+                    r < count ? from.columns - from.column - at : 0, valid);
+      }
     }
-    Element const* const from = first + row * time_stride;
+  }
+
+  /// Makes operands of the rows that this thread has copied, after its wait; zeros after `count` tokens.
+  LINATTN_DEVICE void finish_rows(int thread, Map const& map, chunk_source<Element> const& from, int count) {
+    for_each_row(thread, [&](role side, int row) {
+      real x[std::size_t{dim}] = {};
+      if (row < count) {
+        Element const* const raw = raw_row(side, row);
+        read_raw(x, raw);
+        if (side == role::query) {  // a role that is known: or the parameters' addresses would be looked up in memory
+          simt::anew(map, raw).prepare(x, role::query, from.head);
+        } else {
+          simt::anew(map, raw).prepare(x, role::key, from.kv_head);
+        }
+      }
+      write_row(side == role::query ? q : k, row, x);
+    });
+  }
+  /// The same for the values.
+  LINATTN_DEVICE void finish_values(int thread) {
+    if constexpr (!std::is_same_v<Element, operand_element>) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < pieces; ++i) {
+        int const row = thread / pieces_per_row + i * (Threads / pieces_per_row);
+        auto* const place = v.row(row) + thread % pieces_per_row * raw_piece::size;
+        raw_piece const p = simt::load(reinterpret_cast<raw_piece const*>(place));
+        element_piece<operand_element> converted;
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < raw_piece::size; ++n) {
+          converted.e[n] = to_element<operand_element>(to_real<real>(p.e[n]));
+        }
+        simt::store(reinterpret_cast<element_piece<operand_element>*>(place), converted);
+      }
+    }
+  }
+
+ private:
+  LINATTN_DEVICE Element* raw_row(role side, int row) {
+    return reinterpret_cast<Element*>(side == role::query ? q.row(row) : k.row(row));
+  }
+
+  /// f(side, row) for each row of this thread.
+  template <class F>
+  static LINATTN_DEVICE void for_each_row(int thread, F&& f) {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < (rows + Threads - 1) / Threads; ++i) {
+      int const at = i * Threads + thread;
+      if (rows % Threads == 0 || at < rows) {
+        bool const query = Queries && (!Keys || at < tokens);
+        f(query ? role::query : role::key, Queries && !query ? at - tokens : at);
+      }
+    }
+  }
+
+  LINATTN_DEVICE void start_row(role side, int row, Element const* from, bool vectors) {
     Element* const to = raw_row(side, row);
-    if constexpr (dim % raw_piece::size == 0) {
+    if constexpr (whole_pieces) {
       if (vectors) {
         LINATTN_SIMT_UNROLL
         for (int i = 0; i < dim; i += raw_piece::size) {
@@ -55,107 +152,69 @@ struct staged_chunk {
     }
   }
 
-  LINATTN_DEVICE void finish_rows(role side, Map const& map, int head, int count) {
-    int const row = row_of(side);
-    if (row < 0) {
+  /// `left` elements of the row from here on; zeros behind them. `valid` is an address inside the tensor.
+  LINATTN_DEVICE void start_piece(int row, int at, Element const* from, bool vectors, int left, Element const* valid) {
+    auto* const to = reinterpret_cast<Element*>(v.row(row) + at);
+    if (vectors) {
+      int const size = left <= 0 ? 0 : (left < raw_piece::size ? left : raw_piece::size);
+      simt::copy_async<16>(simt::to_shared(to), size > 0 ? from : valid, size * static_cast<int>(sizeof(Element)));
       return;
     }
-    real x[std::size_t{dim}] = {};
-    if (row < count) {
-      Element const* const from = raw_row(side, row);
-      if constexpr (dim % raw_piece::size == 0) {
-        LINATTN_SIMT_UNROLL
-        for (int i = 0; i < dim; i += raw_piece::size) {
-          raw_piece const p = simt::load(reinterpret_cast<raw_piece const*>(from + i));
-          LINATTN_SIMT_UNROLL
-          for (int n = 0; n < raw_piece::size; ++n) {
-            x[i + n] = to_real<real>(p.e[n]);
-          }
-        }
-      } else {
-        LINATTN_SIMT_UNROLL
-        for (int i = 0; i < dim; ++i) {
-          x[i] = to_real<real>(simt::load(from + i));
-        }
-      }
-      map.prepare(x, side, head);
-    }
-    write_row(side == role::query ? q : k, row, x);
-  }
-
-  /// Columns [column, column + ValueTile) of the values; zero outside the tensor.
-  LINATTN_DEVICE void start_values(Element const* first, std::int64_t time_stride, bool vectors, int count, int column,
-                                   int columns) {
-    for_each_piece([&](int row, int at) {
-      int const left = row < count ? columns - column - at : 0;
-      Element const* const from = first + row * time_stride + column + at;
-      auto* const to = reinterpret_cast<Element*>(v.row(row) + at);
-      if (vectors) {
-        int const size = left <= 0 ? 0 : (left < raw_piece::size ? left : raw_piece::size);
-        simt::copy_async<16>(simt::to_shared(to), size > 0 ? from : first, size * static_cast<int>(sizeof(Element)));
-      } else {
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < raw_piece::size; ++n) {
-          simt::store(to + n, n < left ? simt::load_readonly(from + n) : to_element<Element>(real(0)));
-        }
-      }
-    });
-  }
-
-  LINATTN_DEVICE void finish_values() {
-    if constexpr (!std::is_same_v<Element, operand_element>) {
-      for_each_piece([&](int row, int at) {
-        raw_piece const p = simt::load(reinterpret_cast<raw_piece const*>(v.row(row) + at));
-        element_piece<operand_element> converted;
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < raw_piece::size; ++n) {
-          converted.e[n] = to_element<operand_element>(to_real<real>(p.e[n]));
-        }
-        simt::store(reinterpret_cast<element_piece<operand_element>*>(v.row(row) + at), converted);
-      });
-    }
-  }
-
- private:
-  static LINATTN_DEVICE int row_of(role side) {
-    int const thread = static_cast<int>(simt::thread_idx().x);
-    if (side == role::query) {
-      return thread < tokens ? thread : -1;
-    }
-    return Threads == 2 * tokens || thread < 2 * tokens ? thread - tokens : -1;
-  }
-  LINATTN_DEVICE Element* raw_row(role side, int row) {
-    return reinterpret_cast<Element*>(side == role::query ? q.row(row) : k.row(row));
-  }
-
-  /// The pieces of the values that this thread copies and converts.
-  template <class F>
-  static LINATTN_DEVICE void for_each_piece(F&& f) {
-    constexpr int per_row = ValueTile / raw_piece::size;
     LINATTN_SIMT_UNROLL
-    for (int i = 0; i < tokens * per_row / Threads; ++i) {
-      int const piece = i * Threads + static_cast<int>(simt::thread_idx().x);
-      f(piece / per_row, piece % per_row * raw_piece::size);
+    for (int n = 0; n < raw_piece::size; ++n) {
+      simt::store(to + n, n < left ? simt::load_readonly(from + n) : to_element<Element>(real(0)));
+    }
+  }
+
+  static LINATTN_DEVICE void read_raw(real (&x)[std::size_t{dim}], Element const* from) {
+    if constexpr (whole_pieces) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < dim; i += raw_piece::size) {
+        raw_piece const p = simt::load(reinterpret_cast<raw_piece const*>(from + i));
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < raw_piece::size; ++n) {
+          x[i + n] = to_real<real>(p.e[n]);
+        }
+      }
+    } else {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < dim; ++i) {
+        x[i] = to_real<real>(simt::load(from + i));
+      }
     }
   }
 };
+
+/// Two neighbouring elements, stored at once.
+template <class Element>
+struct alignas(2 * sizeof(Element)) element_pair {
+  Element low, high;
+};
+template <class Element, class Real>
+LINATTN_DEVICE element_pair<Element> pair_of(Real low, Real high) {
+  if constexpr (std::is_same_v<Element, f16>) {
+    return __builtin_bit_cast(element_pair<f16>, simt::pack_f16x2(static_cast<float>(low), static_cast<float>(high)));
+  } else if constexpr (std::is_same_v<Element, bf16>) {
+    return __builtin_bit_cast(element_pair<bf16>, simt::pack_bf16x2(static_cast<float>(low), static_cast<float>(high)));
+  } else {
+    return {to_element<Element>(low), to_element<Element>(high)};
+  }
+}
 
 /// Two neighbouring numbers of an output row, as far as they are inside it. `vectors`: rows begin at 16-byte
 /// boundaries.
 template <class Element, class Real>
 LINATTN_DEVICE void write_pair(Element* row, int column, int columns, bool vectors, Real low, Real high) {
-  struct alignas(2 * sizeof(Element)) pair {
-    Element low, high;
-  };
+  element_pair<Element> const both = pair_of<Element>(low, high);
   if (vectors && column + 1 < columns) {
-    simt::store(reinterpret_cast<pair*>(row + column), pair{to_element<Element>(low), to_element<Element>(high)});
+    simt::store(reinterpret_cast<element_pair<Element>*>(row + column), both);
     return;
   }
   if (column < columns) {
-    simt::store(row + column, to_element<Element>(low));
+    simt::store(row + column, both.low);
   }
   if (column + 1 < columns) {
-    simt::store(row + column + 1, to_element<Element>(high));
+    simt::store(row + column + 1, both.high);
   }
 }
 

@@ -5,6 +5,7 @@
 #ifndef LINATTN_CUDA_TILE_REGISTER_STATE_HPP
 #define LINATTN_CUDA_TILE_REGISTER_STATE_HPP
 
+#include <linattn/core/math.hpp>
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/group_rows.hpp>
 #include <linattn/cuda/tile/octet_shares.hpp>
@@ -20,6 +21,7 @@ template <class Map, class Operand>
 struct register_state : group_rows<Map, Operand> {
   using list = octet_list<Map>;
   using shares = octet_shares<Map>;
+  using sums_type = register_sums<Map, Operand>;
   using real = typename Operand::real;
   using word = typename Operand::word;
   static constexpr int octets = (shares::octets + 1) / 2 * 2;  // products take two at a time
@@ -28,22 +30,30 @@ struct register_state : group_rows<Map, Operand> {
 
   // Multiplied by `scale`: value 8 (e / 2) + g, feature 2 t + e % 2 of the octet.
   real kv[std::size_t{octets}][4];
-  register_sums<Map, Operand> sums;
+  sums_type sums;
   real scale;
 
   /// out += phi(Q) S, den += phi(Q) z (this lane's columns), for 16 queries and the group's features.
   LINATTN_DEVICE void query(real (&out)[2][4], real (&den)[2], word const (&q)[std::size_t{halves}][4]) const {
-    real const unscale = real(1) / scale;
-    sums.add_denominators(den, q, this->group, unscale);
+    query_operands(
+        out, den, *this, q, sums.count, detail::reciprocal(scale), [this](int n, int i) { return operand(n, i); },
+        [this](int n) { return sums.operand(n); });
+  }
+  /// The same, of a state given as operands: kv(n, i) and z(n) are what `operand` and sums.operand would return.
+  template <class Values, class Sums>
+  static LINATTN_DEVICE void query_operands(real (&out)[2][4], real (&den)[2], group_rows<Map, Operand> const& rows,
+                                            word const (&q)[std::size_t{halves}][4], real count, real unscale,
+                                            Values&& kv, Sums&& z) {
+    sums_type::add_denominators(den, q, rows.group, count, unscale, z);
     word turned[2 * std::size_t{blocks}][5];
-    this->turn_rows(turned, q);
+    rows.turn_rows(turned, q);
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < octets; n += 2) {
       word phi[4];
-      this->multiply_rows(phi, q, turned, n);
+      rows.multiply_rows(phi, q, turned, n);
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 2; ++i) {
-        Operand::mma(out[i], phi, narrow(&kv[n][2 * i]), narrow(&kv[n + 1][2 * i]));
+        Operand::mma(out[i], phi, kv(n, i), kv(n + 1, i));
       }
     }
     if constexpr (Operand::narrow_range) {
@@ -52,6 +62,10 @@ struct register_state : group_rows<Map, Operand> {
         out[i / 4][i % 4] *= unscale;
       }
     }
+  }
+  /// B of octet n for the values 8 i + g.
+  [[nodiscard]] LINATTN_DEVICE word operand(int n, int i) const {
+    return Operand::pack(kv[n][2 * i], kv[n][2 * i + 1]);
   }
 
   /// S^T += V^T phi(K), and the denominators' sums, for 16 keys, `valid` of which are there; the others are zero.
@@ -76,14 +90,14 @@ struct register_state : group_rows<Map, Operand> {
 
   /// From the map's packed order; the columns of this warp begin at `column`.
   LINATTN_DEVICE void load(device_slot<real const> const& from, int column, int value_dim) {
-    visit(column, value_dim, [&](real& x, int feature, int value, real factor, bool /*second*/) {
+    visit(from.kv, column, value_dim, [&](real& x, int feature, int value, real factor, bool /*second*/) {
       x = simt::load(from.kv + feature * from.feature_stride + value * from.value_stride) * factor * scale;
     });
     sums.load(from, this->group, scale);
   }
   LINATTN_DEVICE void store(device_slot<real> const& to, int column, int value_dim) {
     real const unscale = real(1) / scale;
-    visit(column, value_dim, [&](real& x, int feature, int value, real factor, bool second) {
+    visit(to.kv, column, value_dim, [&](real& x, int feature, int value, real factor, bool second) {
       if (!second) {
         simt::store(to.kv + feature * to.feature_stride + value * to.value_stride, x / factor * unscale);
       }
@@ -94,15 +108,14 @@ struct register_state : group_rows<Map, Operand> {
   }
 
  private:
-  static LINATTN_DEVICE word narrow(real const* pair) { return Operand::pack(pair[0], pair[1]); }
-
-  /// f(number, packed feature, value, factor, second) for what this lane holds of kv.
+  /// f(number, packed feature, value, factor, second) for what this lane holds of kv, in memory at `kv_memory`.
   template <class F>
-  LINATTN_DEVICE void visit(int column, int value_dim, F&& f) {
-    int const g = simt::lane() / 4;
-    int const t = simt::lane() % 4;
+  LINATTN_DEVICE void visit(real const* kv_memory, int column, int value_dim, F&& f) {
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < shares::octets; ++n) {
+      int const lane = simt::anew(simt::lane(), kv_memory + n);  // or the places of all octets are kept side by side
+      int const g = lane / 4;
+      int const t = lane % 4;
       LINATTN_SIMT_UNROLL
       for (int e = 0; e < 4; ++e) {
         packed_place const at = list::place(shares::of(this->group, n), 2 * t + e % 2);

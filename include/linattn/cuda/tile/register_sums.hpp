@@ -36,16 +36,24 @@ struct register_sums {
   real linear[2 * std::size_t{linear_halves}][4];  // c1 (sum of k): row 0, column 8 n + 2 t + e
   real count;                                      // of keys
 
-  /// den += phi(Q) z (this lane's columns), for 16 queries and the group's share.
-  LINATTN_DEVICE void add_denominators(real (&den)[2], word const (&q)[std::size_t{halves}][4], int group,
-                                       real unscale) const {
+  /// The sums as B, word by word: those of pairs, two a block of columns, then the linear ones.
+  static constexpr int pair_words = has_pairs ? 2 * pair_blocks : 0;
+  static constexpr int words = pair_words + (has_linear ? 2 * linear_halves : 0);
+  [[nodiscard]] LINATTN_DEVICE word operand(int n) const {
+    return n < pair_words ? narrow(&pairs[n % 2][n / 2 * 2]) : narrow(&linear[n - pair_words][0]);
+  }
+
+  /// den += phi(Q) z (this lane's columns), for 16 queries and the group's share; z(n) is operand(n), count the keys.
+  template <class Sums>
+  static LINATTN_DEVICE void add_denominators(real (&den)[2], word const (&q)[std::size_t{halves}][4], int group,
+                                              real count, real unscale, Sums&& z) {
     if constexpr (has_pairs) {
       word const first_and_third[4] = {q[0][0], q[0][1], q[halves - 1][0], q[halves - 1][1]};
       word const(&columns)[4] = shares::shared ? first_and_third : q[0];
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < pair_blocks; ++n) {
         real y[4] = {};
-        Operand::mma(y, columns, narrow(&pairs[0][2 * n]), narrow(&pairs[1][2 * n]));
+        Operand::mma(y, columns, z(2 * n), z(2 * n + 1));
         den[0] += (y[0] * Operand::low(q[0][2 * n]) + y[1] * Operand::high(q[0][2 * n])) * unscale;
         den[1] += (y[2] * Operand::low(q[0][2 * n + 1]) + y[3] * Operand::high(q[0][2 * n + 1])) * unscale;
       }
@@ -54,7 +62,7 @@ struct register_sums {
       real y[4] = {};
       LINATTN_SIMT_UNROLL
       for (int h = 0; h < linear_halves; ++h) {
-        Operand::mma(y, q[h], narrow(&linear[2 * h][0]), narrow(&linear[2 * h + 1][0]));
+        Operand::mma(y, q[h], z(pair_words + 2 * h), z(pair_words + 2 * h + 1));
       }
       den[0] += (y[0] + y[1]) * unscale;
       den[1] += (y[2] + y[3]) * unscale;

@@ -64,6 +64,34 @@ def time_table(rows):
     return lines
 
 
+def decode_table(rows):
+    """A row a map and a number of heads."""
+    lines = ["| B x H | map, head_dim | us a step | states, MB | GB/s | share of the copy |", "|" + "---|" * 6]
+    for row in rows:
+        cells = [f"{row['batch']} x {row['heads']}", f"{row['map']}, {row['head_dim']}"]
+        cells += [row["failed"], "", "", ""] if "failed" in row else [
+            f"{1e3 * row['ms']:.1f}", f"{row['state_bytes'] / 1e6:.1f}", f"{row['bytes_s'] / 1e9:.0f}",
+            f"{row['copy_share']:.0%}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def tuning_table(rows):
+    """A row a map and shape, a column a length of pieces: milliseconds of forward, and of forward with backward."""
+    tokens = sorted({row["tokens"] for row in rows if row["number"] != "parallel"})
+    head = ["B x H x T", "map, head_dim", *map(str, tokens), "parallel"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    cases = {}
+    for row in rows:
+        case = (f"{row['batch']} x {row['heads']} x {row['time']}", f"{row['map']}, {row['head_dim']}")
+        column = "parallel" if row["number"] == "parallel" else row["tokens"]
+        cases.setdefault(case, {})[column] = (
+            f"{row['forward_ms']:.3f} / {row['ms']:.3f}" if "ms" in row else row.get("failed", "failed"))
+    for case, cells in cases.items():
+        lines.append("| " + " | ".join([*case, *(cells.get(column, "") for column in [*tokens, "parallel"])]) + " |")
+    return lines
+
+
 TABLES = {
     "forward": "Forward, bf16, value_dim 64, medians of CUDA events, inputs from memory. The roof: each tensor once at "
                "the copy's rate, or the state's products at the rate of mma.sync, whichever takes longer.",
@@ -72,7 +100,7 @@ TABLES = {
 }
 
 
-def markdown(date, commit, device, times, steps):
+def markdown(date, commit, device, times, steps, tuning):
     lines = [f"# linattn on {device.get('name', 'an unknown device')}, {date}", "",
              f"Written by scripts/gpu.sh at commit {commit}; the numbers are in the .json beside this file.", ""]
     if "copy_bytes_s" in device:
@@ -85,6 +113,13 @@ def markdown(date, commit, device, times, steps):
     for what, text in TABLES.items():
         rows = [row for row in times if row["what"] == what]
         lines += ["", text, ""] + time_table(rows) if rows else ["", f"No times of {what}: the step bench was not run."]
+    decode = [row for row in times if row["what"] == "decode"]
+    if decode:
+        lines += ["", "Decoding: step, one token a sequence, value_dim 64, bf16 tensors. Bytes are those of the states, "
+                  "read and written; small states may stay in L2.", ""] + decode_table(decode)
+    if tuning:
+        lines += ["", "Pieces of other lengths (segment_tokens where a map is fused, chunk_tokens in phases), and the "
+                  "parallel form: milliseconds of forward / of forward with backward.", ""] + tuning_table(tuning)
     return "\n".join(lines) + "\n"
 
 
@@ -96,6 +131,7 @@ def main():
     lines = json_lines(options.results / "linattn.jsonl")
     device = next((line for line in lines if line["what"] == "device"), {})
     times = [line for line in lines if line["what"] != "device"] + json_lines(options.results / "peers.jsonl")
+    tuning = [line for line in json_lines(options.results / "tuning.jsonl") if line["what"] == "tuning"]
     steps = {step: outcomes(options.results, step) for step in STEPS}
     if not device and not any(steps.values()):
         sys.exit(f"gpu_report.py: nothing was run: {options.results} holds no results")
@@ -103,12 +139,13 @@ def main():
                            stderr=subprocess.DEVNULL)
     commit = found.stdout.strip() or "unknown"
     date = datetime.date.today().isoformat()
-    text = markdown(date, commit, device, times, steps)
+    text = markdown(date, commit, device, times, steps, tuning)
     name = re.sub(r"\W+", "-", device.get("name", "unknown")).strip("-").lower()
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{date}-{name}.md").write_text(text)
     (options.output / f"{date}-{name}.json").write_text(json.dumps(
-        {"date": date, "commit": commit, "device": device, "steps": steps, "times": times}, indent=1) + "\n")
+        {"date": date, "commit": commit, "device": device, "steps": steps, "times": times,
+         "tuning": tuning}, indent=1) + "\n")
     print(text)
 
 

@@ -30,8 +30,9 @@ struct measure_tuning {
     bool right = true;
     constexpr bool fused = linattn::detail::FusedMap<Map>;
     for (int const tokens : {64, 128, 256, 512, 1024, 2048, 4096, 8192}) {
-      bool const useful = fused ? tokens >= 512 : tokens <= 2048;
-      if (useful && tokens / 2 < s.time) {
+      constexpr int fewest = fused ? 512 : 64;
+      constexpr int most = fused ? 8192 : 2048;
+      if (tokens == fewest || (tokens > fewest && tokens <= most && tokens / 2 < s.time)) {
         swept::tokens = tokens;
         right = measure<attention>(p, name, m, s, rounds, fused ? "segment_tokens" : "chunk_tokens", tokens) && right;
       }

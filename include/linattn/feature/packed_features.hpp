@@ -50,11 +50,13 @@ struct packed_polynomial {
   };
   LINATTN_HOST_DEVICE static constexpr pair pair_of(int n) {
 #if defined(__CUDA_ARCH__)  // the table is host memory
-    int row = 0;
-    for (; n >= HeadDim - row; ++row) {
-      n -= HeadDim - row;
-    }
-    return {row, row + n};
+    // Row r begins at r (2 d + 1 - r) / 2; the root of that, rounded, is at most a row off.
+    constexpr int odd = 2 * HeadDim + 1;
+    auto const square_of = static_cast<float>(odd * odd - 8 * n);
+    int row = static_cast<int>((odd - square_of * rsqrtf(square_of)) * 0.5f);
+    row -= n < row * (odd - row) / 2 ? 1 : 0;
+    row += n >= (row + 1) * (odd - row - 1) / 2 ? 1 : 0;
+    return {row, row + n - row * (odd - row) / 2};
 #else
     return {table.first[n], table.second[n]};
 #endif

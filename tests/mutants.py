@@ -51,14 +51,15 @@ ENGINE_TESTS = {
 # The same tests on CUDA kernels that the host executor runs.
 CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
               "cuda_sweep": ["gradient/oracle_test.cpp"], "cuda_backward": ["cuda/backward_test.cpp"],
-              "cuda_chunks": ["cuda/backward_test.cpp"], "cuda_accuracy": ["cuda/accuracy_test.cpp"]}
+              "cuda_chunks": ["cuda/backward_test.cpp"], "cuda_accuracy": ["cuda/accuracy_test.cpp"],
+              "cuda_shapes": ["cuda/shapes_test.cpp"]}
 CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"]
 # Their tuning: in precise_pieces, a piece of a sweep has two chunks.
 CUDA_SELECTORS = {"cuda_chunks": "precise_pieces"}
 # Their element types, as bits in the order float, bf16, f16, double. Sums of parameters' gradients are sharp in double
 # alone; f16 is swept.
 CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5, "cuda_chunks": 5,
-                 "cuda_accuracy": 2}
+                 "cuda_accuracy": 2, "cuda_shapes": 5}
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -280,6 +281,13 @@ MUTANTS = [
     ("cuda_forward", CUDA + "tile/packed_state.hpp", "packed.w[2 * n + 1] = state.operand(n, 1);",
      "packed.w[2 * n + 1] = state.operand(n, 0);"),
     ("cuda_forward", CUDA + "tile/group_rows.hpp", "linear[o.a / 2 * 4 + 2 * i + o.a % 2]", "linear[2 * i + o.a % 2]"),
+    # --- CUDA: token by token
+    ("cuda_shapes", CUDA + "tile/state_share.hpp", "begin.columns > 0 && n * groups < begin.left ? 16 : 0",
+     "begin.columns > width && n * groups < begin.left ? 16 : 0"),
+    ("cuda_shapes", CUDA + "tile/state_share.hpp", "+ tile * states.kv_strides[3])", ")"),
+    ("cuda_shapes", CUDA + "tile/state_share.hpp", "return along_features(states) ? 1 : pieces;",
+     "return pieces;"),
+    ("cuda_shapes", CUDA + "kernel_recurrent.hpp", "if (!last && tile == 0) {", "if (false) {"),
 ]
 
 

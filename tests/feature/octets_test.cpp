@@ -59,4 +59,19 @@ TEST_CASE_TEMPLATE("groups share all octets, and an octet's number leads back to
   CHECK(groups::number(1, 0, 0) == -1);
 }
 
+TEST_CASE_TEMPLATE("a packed pair of coordinates is found without a table", Dim, std::integral_constant<int, 1>,
+                   std::integral_constant<int, 2>, std::integral_constant<int, 3>, std::integral_constant<int, 16>,
+                   std::integral_constant<int, 33>, std::integral_constant<int, 64>, std::integral_constant<int, 128>,
+                   std::integral_constant<int, 257>) {
+  using packed = typename linattn::taylor<Dim::value>::packed;
+  int n = 0;
+  for (int i = 0; i < Dim::value; ++i) {
+    for (int j = i; j < Dim::value; ++j, ++n) {
+      auto const pair = packed::pair_by_root(n);
+      CAPTURE(n);
+      CHECK((pair.first == i && pair.second == j));
+    }
+  }
+}
+
 }  // namespace

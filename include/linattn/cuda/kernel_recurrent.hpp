@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Token by token through the state: decoding, and the recurrent form. A block owns the state of a (sequence, key head),
-// which stays in global memory; all queries of a group share one reading of it. Plain arithmetic, no matrix units.
+// which stays in global memory; all queries of a group share one reading of it. Plain arithmetic, no matrix units: what
+// counts is that every thread has many numbers of the state on their way while rows are read and prepared.
 #ifndef LINATTN_CUDA_KERNEL_RECURRENT_HPP
 #define LINATTN_CUDA_KERNEL_RECURRENT_HPP
 
 #include <linattn/core/concepts.hpp>
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/rows.hpp>
+#include <linattn/cuda/tile/state_share.hpp>
 #include <linattn/simt/reduce.hpp>
 #include <linattn/simt/simt.hpp>
 
@@ -23,12 +25,18 @@ struct recurrent_kernel {
   using row_element = std::conditional_t<Prepared, real, Element>;
   static constexpr char const* name = "launching recurrent_kernel";
   static constexpr int kThreads = 256;
-  static constexpr int kMinBlocks = 2;
   static constexpr int dim = Map::head_dim;
-  static constexpr int queries = 4;        // of a group, at a time
-  static constexpr int feature_tile = 256;  // one a thread
-  static constexpr int value_tile = 64;    // a lane a column, two warps side by side
-  static constexpr int feature_groups = 4;
+  static constexpr int features = Map::feature_dim;
+  static constexpr int queries = 4;  // of a group, at a time
+  using share = state_share<real, features, kThreads>;
+  using piece = typename share::piece;
+  static constexpr int width = share::width;
+  static constexpr int value_tile = share::value_tile;
+  static constexpr int stretch = share::stretch;
+  /// What registers allow.
+  static constexpr int kMinBlocks = share::stretches > 1 || sizeof(real) > 4 ? 2 : (share::rounds > 4 ? 3 : 4);
+  static constexpr int row_loads = ((1 + queries) * dim + kThreads - 1) / kThreads;  // of a thread
+  static constexpr int early_loads = row_loads < 4 ? row_loads : 4;                  // before it asks for the state
 
   struct Params {
     Map map;
@@ -38,18 +46,18 @@ struct recurrent_kernel {
     device_rows<row_element const> k;
     device_rows<Element const> v;
     device_rows<Element> out;
-    device_rows<real> denominator;        // data may be null
-    device_states<real const> initial;    // may be absent: zero; or the states themselves
-    device_states<real> states;           // one a sequence; k_sum may be absent
-    bool in_place;                        // initial is states
+    device_rows<real> denominator;      // data may be null
+    device_states<real const> initial;  // may be absent: zero; or the states themselves
+    device_states<real> states;         // one a sequence; k_sum may be absent
+    bool in_place;                      // initial is states
     std::int64_t first_item;
   };
   struct Shared {
-    real k[std::size_t{dim}];
-    real q[std::size_t{queries} * dim];
-    real phi_k[std::size_t{feature_tile}];
-    real phi_q[std::size_t{queries} * feature_tile];
-    real partial[std::size_t{feature_groups} * queries * value_tile];
+    typename share::slots state;
+    piece partial[std::size_t{share::groups} / 2 * queries * share::pieces];
+    piece values[2][std::size_t{share::pieces}];
+    alignas(16) real rows[std::size_t{1 + queries} * dim];  // the key, then the queries
+    real phi[2][std::size_t{1 + queries} * stretch];        // of the same, for this stretch of features and the next
     real den[std::size_t{kThreads} / 32 * queries];
   };
 
@@ -59,144 +67,222 @@ struct recurrent_kernel {
     work_item item(p.first_item + static_cast<std::int64_t>(simt::block_idx().x));
     int const head = item.digit(p.shape.kv_heads);
     device_sequence const sequence = p.shape.sequence(item.rest());
-    device_slot<real> const state = p.states.at(sequence.index, head);
+    place const at{{p.states, sequence.index, head, p.shape.value_dim}, sequence.batch, head};
     if (!p.in_place) {
-      start(p, state, sequence.index, head);
+      share::start(p.states, at, p.initial, sequence.index, head);
     }
-    // Where every query sees everything, all keys come first; where there are no queries, they come all the same.
-    bool const keys_first = !p.shape.causal || p.shape.group() == 0;
-    LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t t = sequence.begin; keys_first && t < sequence.end; ++t) {
-      take_token(p, s, state, sequence.batch, head, t, true, 0, 0);
-    }
-    LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t t = sequence.begin; t < sequence.end; ++t) {
-      LINATTN_SIMT_NO_UNROLL
-      for (int member = 0; member < p.shape.group(); member += queries) {
-        int const left = p.shape.group() - member;
-        take_token(p, s, state, sequence.batch, head, t, p.shape.causal && member == 0, member,
-                   left < queries ? left : queries);
-      }
-    }
+    take_sequence(p, s, at, sequence);
   }
 
  private:
-  static LINATTN_DEVICE int thread() { return static_cast<int>(simt::thread_idx().x); }
-  static LINATTN_DEVICE int column_of(int pass) { return pass * value_tile + simt::warp() % 2 * 32 + simt::lane(); }
-  static LINATTN_DEVICE int first_feature() { return simt::warp() / 2; }
+  struct place : share::place {
+    std::int64_t batch;
+    int head;
+  };
+  /// A token, and the queries of its group [member, member + count) that pass through the state; `update`: its key
+  /// joins the state before.
+  struct token {
+    std::int64_t time;
+    bool update;
+    int member;
+    int count;
+  };
 
-  /// Every number is written by the thread that will read it.
-  static LINATTN_DEVICE void start(Params const& p, device_slot<real> const& state, std::int64_t sequence, int head) {
-    bool const given = p.initial.present();
-    device_slot<real const> const from = p.initial.at(sequence, head);
+  static LINATTN_DEVICE int thread() { return static_cast<int>(simt::thread_idx().x); }
+
+  static LINATTN_DEVICE void take_sequence(Params const& p, Shared& s, place const& at,
+                                           device_sequence const& sequence) {
+    int const group = p.shape.group();
+    // Where every query sees everything, all keys come first; where there are no queries, they come all the same.
+    bool keys_only = !p.shape.causal || group == 0;
+    std::int64_t time = sequence.begin;
+    int member = 0;
     LINATTN_SIMT_NO_UNROLL
-    for (int n = thread(); state.k_sum != nullptr && n < Map::feature_dim; n += kThreads) {
-      real const x = given && from.k_sum != nullptr ? simt::load(from.k_sum + n * from.k_sum_stride) : real(0);
-      simt::store(state.k_sum + n * state.k_sum_stride, x);
-    }
-    LINATTN_SIMT_NO_UNROLL
-    for (int pass = 0; pass * value_tile < p.shape.value_dim; ++pass) {
-      int const column = column_of(pass);
-      LINATTN_SIMT_NO_UNROLL
-      for (int n = first_feature(); column < p.shape.value_dim && n < Map::feature_dim; n += feature_groups) {
-        real const x =
-            given ? simt::load(from.kv + n * from.feature_stride + column * from.value_stride) : real(0);
-        simt::store(state.kv + n * state.feature_stride + column * state.value_stride, x);
+    while (time < sequence.end) {
+      int const left = keys_only ? 0 : group - member;
+      bool const update = keys_only || (p.shape.causal && member == 0);
+      take_token(p, s, at, {time, update, member, left < queries ? left : queries});
+      member += queries;
+      if (left <= queries) {
+        member = 0;
+        ++time;
+      }
+      if (keys_only && group > 0 && time == sequence.end) {
+        keys_only = false;
+        time = sequence.begin;
       }
     }
   }
 
-  /// One key into the state, if `update`; then `count` queries of its group, from `member` on, through it.
-  static LINATTN_DEVICE void take_token(Params const& p, Shared& s, device_slot<real> const& state, std::int64_t batch,
-                                        int head, std::int64_t time, bool update, int member, int count) {
-    simt::block_sync();  // the rows of the last token have been read
-    stage(p, s, batch, head, time, member, count);
-    real den[queries] = {};
-    int pass = 0;
+  /// What comes from memory is asked for first, all at once; rows are prepared while the state is on its way.
+  static LINATTN_DEVICE void take_token(Params const& p, Shared& s, place const& at, token const& t) {
+    int const numbers = (1 + t.count) * dim;
+    row_element row[std::size_t{early_loads}] = {};
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < early_loads; ++n) {
+      int const i = n * kThreads + thread();
+      if (i < numbers) {
+        row[n] = read_row_element(p, at, t, i);
+      }
+    }
+    Element const value = read_value(p, at, t, 0);
+    real const sum = read_sum(p, at, 0);
+    share::ask(p.states, s.state, at, {p.states, at, 0, 0, p.v.row(0, 0, t.time)});
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < early_loads; ++n) {
+      int const i = n * kThreads + thread();
+      if (i < numbers) {
+        s.rows[i] = to_real<real>(row[n]);
+      }
+    }
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = early_loads * kThreads + thread(); row_loads > early_loads && i < numbers; i += kThreads) {
+      s.rows[i] = to_real<real>(read_row_element(p, at, t, i));
+    }
+    simt::block_sync();
+    if constexpr (!Prepared) {
+      prepare(p, s, at, t);
+      simt::block_sync();
+    }
+    if (t.count <= 1) {
+      sweep<1>(p, s, at, t, sum, value);
+    } else {
+      sweep<queries>(p, s, at, t, sum, value);
+    }
+  }
+
+  /// Numbers of the key and of the queries, one after the other.
+  static LINATTN_DEVICE row_element read_row_element(Params const& p, place const& at, token const& t, int i) {
+    int const member = i / dim - 1;
+    row_element const* const row = member < 0
+                                       ? p.k.row(at.batch, at.head, t.time)
+                                       : p.q.row(at.batch, p.shape.query_head(at.head, t.member + member), t.time);
+    return simt::load_readonly(row + i % dim);
+  }
+  /// The last threads, which have the fewest features to compute, bring the values of a tile of columns.
+  static LINATTN_DEVICE int value_of_thread() { return thread() - (kThreads - value_tile); }
+  static LINATTN_DEVICE Element read_value(Params const& p, place const& at, token const& t, int tile) {
+    int const column = tile + value_of_thread();
+    if (t.update && column >= tile && column < p.shape.value_dim) {
+      return simt::load_readonly(p.v.row(at.batch, at.head, t.time) + column);
+    }
+    return {};
+  }
+  static LINATTN_DEVICE real read_sum(Params const& p, place const& at, int first) {
+    int const n = first + thread();
+    bool const there = p.states.k_sum != nullptr && thread() < stretch && n < features;
+    return there ? simt::load(share::sum_at(p.states, at, n)) : real(0);
+  }
+
+  /// A thread a row.
+  static LINATTN_DEVICE void prepare(Params const& p, Shared& s, place const& at, token const& t) {
+    int const row = thread();
+    if (row <= t.count) {
+      prepare_row(p, s.rows + row * dim, row == 0 ? role::key : role::query,
+                  row == 0 ? at.head : p.shape.query_head(at.head, t.member + row - 1));
+    }
+  }
+  static LINATTN_DEVICE void prepare_row(Params const& p, real* x, role r, int head) {
+    if constexpr (dim <= longest_row_in_registers / 2) {  // the state has the other registers
+      real y[std::size_t{dim}];
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < dim; ++i) {
+        y[i] = x[i];
+      }
+      p.map.prepare(y, r, head);
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < dim; ++i) {
+        x[i] = y[i];
+      }
+    } else {
+      p.map.prepare(x, r, head);
+    }
+  }
+
+  /// The whole state, a tile of columns after the other. A stretch is asked for as soon as the one before is done.
+  template <int Count>
+  static LINATTN_DEVICE void sweep(Params const& p, Shared& s, place const& at, token const& t, real sum,
+                                   Element value) {
+    real den[std::size_t{Count}] = {};
+    int buffer = 0;
+    int tile = 0;
     do {
-      int const column = column_of(pass);
-      bool const inside = column < p.shape.value_dim;
-      real const v = update && inside ? to_real<real>(simt::load_readonly(p.v.row(batch, head, time) + column)) : real(0);
-      real out[queries] = {};
+      bool const more = tile + value_tile < p.shape.value_dim;
+      piece out[std::size_t{Count}] = {};
+      piece v{};
       LINATTN_SIMT_NO_UNROLL
-      for (int first = 0; first < Map::feature_dim; first += feature_tile) {
-        simt::block_sync();  // the features of the last stretch have been read
-        expand(p, s, state, first, update, count, pass == 0, den);
+      for (int first = 0; first < features; first += stretch, buffer ^= 1) {
+        if (first == 0 && value_of_thread() >= 0) {
+          s.values[buffer][value_of_thread() / width].e[value_of_thread() % width] = to_real<real>(value);
+        }
+        expand<Count>(p, s, s.phi[buffer], at, t, first, tile == 0, sum, den);
         simt::block_sync();
-        int const last = Map::feature_dim - first < feature_tile ? Map::feature_dim - first : feature_tile;
-        LINATTN_SIMT_NO_UNROLL
-        for (int n = first_feature(); inside && n < last; n += feature_groups) {
-          real* const at = state.kv + (first + n) * state.feature_stride + column * state.value_stride;
-          real x = simt::load(at);
-          if (update) {
-            x += s.phi_k[n] * v;
-            simt::store(at, x);
-          }
-          LINATTN_SIMT_UNROLL
-          for (int m = 0; m < queries; ++m) {
-            out[m] += m < count ? s.phi_q[m * feature_tile + n] * x : real(0);
-          }
+        if (first == 0) {
+          v = s.values[buffer][at.piece];
+        }
+        simt::copy_async_wait<0>();
+        share::advance(p.states, s.state, s.phi[buffer], at, {p.states, at, tile, first, s.phi[buffer]}, t.update, v,
+                       out);
+        bool const last = share::stretches == 1 || first + stretch >= features;
+        if (!last || more) {
+          share::ask(p.states, s.state, at,
+                     {p.states, at, last ? tile + value_tile : tile, last ? 0 : first + stretch, s.phi[buffer ^ 1]});
+        }
+        if (!last && tile == 0) {
+          sum = read_sum(p, at, first + stretch);
         }
       }
-      if (count > 0) {
-        write(p, s, out, den, batch, head, time, member, count, pass);
+      if (more) {
+        value = read_value(p, at, t, tile + value_tile);
       }
-      ++pass;
-    } while (pass * value_tile < p.shape.value_dim);
-  }
-
-  /// Prepared rows: thread 0 the key, the next ones the queries.
-  static LINATTN_DEVICE void stage(Params const& p, Shared& s, std::int64_t batch, int head, std::int64_t time,
-                                   int member, int count) {
-    int const row = thread() - 1;
-    if (row >= count) {
-      return;
-    }
-    int const q_head = row >= 0 ? p.shape.query_head(head, member + row) : 0;
-    row_element const* const from = row < 0 ? p.k.row(batch, head, time) : p.q.row(batch, q_head, time);
-    real* const to = row < 0 ? s.k : s.q + row * dim;
-    LINATTN_SIMT_NO_UNROLL
-    for (int i = 0; i < dim; ++i) {
-      to[i] = to_real<real>(simt::load_readonly(from + i));
-    }
-    if constexpr (!Prepared) {
-      p.map.prepare(to, row < 0 ? role::key : role::query, row < 0 ? head : q_head);
-    }
+      if (t.count > 0) {
+        write<Count>(p, s, at, t, tile, out, den);
+      }
+      tile += value_tile;
+    } while (tile < p.shape.value_dim);
   }
 
   /// A thread's feature of the key and of the queries; the first time also its share of the denominators.
-  static LINATTN_DEVICE void expand(Params const& p, Shared& s, device_slot<real> const& state, int first, bool update,
-                                    int count, bool first_time, real (&den)[queries]) {
-    int const n = first + thread();
-    if (n >= Map::feature_dim) {
+  template <int Count>
+  static LINATTN_DEVICE void expand(Params const& p, Shared& s, real (&phi)[std::size_t{1 + queries} * stretch],
+                                    place const& at, token const& t, int first, bool first_time, real sum,
+                                    real (&den)[std::size_t{Count}]) {
+    if (thread() >= stretch) {
       return;
     }
-    real const key = update ? p.map.feature(static_cast<real const*>(s.k), n) : real(0);
-    s.phi_k[thread()] = key;
-    real sum = real(0);
-    if (state.k_sum != nullptr && first_time) {
-      real* const at = state.k_sum + n * state.k_sum_stride;
-      sum = simt::load(at) + key;
-      if (update) {
-        simt::store(at, sum);
+    int const n = first + thread();
+    bool const inside = share::stretches * stretch == features || n < features;
+    real const key = t.update && inside ? p.map.feature(static_cast<real const*>(s.rows), n) : real(0);
+    phi[thread()] = key;
+    if (p.states.k_sum != nullptr && first_time && inside) {
+      sum += key;
+      if (t.update) {
+        simt::store(share::sum_at(p.states, at, n), sum);
       }
     }
     LINATTN_SIMT_UNROLL
-    for (int m = 0; m < queries; ++m) {
-      if (m < count) {
-        real const x = p.map.feature(static_cast<real const*>(s.q + m * dim), n);
-        s.phi_q[m * feature_tile + thread()] = x;
-        den[m] += x * sum;
-      }
+    for (int m = 0; m < Count; ++m) {
+      bool const asks = m < t.count && inside;
+      real const x = asks ? p.map.feature(static_cast<real const*>(s.rows + (1 + m) * dim), n) : real(0);
+      phi[(1 + m) * stretch + thread()] = x;
+      den[m] += first_time ? x * sum : real(0);
     }
   }
 
-  static LINATTN_DEVICE void write(Params const& p, Shared& s, real const (&out)[queries], real const (&den)[queries],
-                                   std::int64_t batch, int head, std::int64_t time, int member, int count, int pass) {
+  template <int Count>
+  static LINATTN_DEVICE void write(Params const& p, Shared& s, place const& at, token const& t, int tile,
+                                   piece const (&out)[std::size_t{Count}], real const (&den)[std::size_t{Count}]) {
     LINATTN_SIMT_UNROLL
-    for (int m = 0; m < queries; ++m) {
-      s.partial[(first_feature() * queries + m) * value_tile + simt::warp() % 2 * 32 + simt::lane()] = out[m];
-      if (pass == 0) {
+    for (int m = 0; m < Count; ++m) {
+      piece both = out[m];  // of two groups that a warp has whichever way it lies
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < width; ++i) {
+        both.e[i] += simt::shuffle_xor(both.e[i], share::lanes_to_neighbour(p.states));
+      }
+      if (at.group % 2 == 0) {
+        s.partial[(at.group / 2 * queries + m) * share::pieces + at.piece] = both;
+      }
+      if (tile == 0) {
         real const sum = simt::warp_sum(den[m]);
         if (simt::lane() == 0) {
           s.den[simt::warp() * queries + m] = sum;
@@ -205,31 +291,30 @@ struct recurrent_kernel {
     }
     simt::block_sync();
     int const m = thread() / value_tile;
-    int const column = pass * value_tile + thread() % value_tile;
-    if (m < count) {
-      int const q_head = p.shape.query_head(head, member + m);
+    int const c = thread() % value_tile;
+    if (m < t.count) {
+      int const q_head = p.shape.query_head(at.head, t.member + m);
       real sum = real(0);
       LINATTN_SIMT_UNROLL
       for (int w = 0; w < kThreads / 32; ++w) {
         sum += s.den[w * queries + m];
       }
-      if (p.denominator.data != nullptr && column == 0) {
-        simt::store(p.denominator.row(batch, q_head, time), sum);
+      if (p.denominator.data != nullptr && tile + c == 0) {
+        simt::store(p.denominator.row(at.batch, q_head, t.time), sum);
       }
       real scale = real(1);
       if constexpr (Norm::needs_denominator) {
         scale = p.normalizer.scale(sum);
       }
-      if (column < p.shape.value_dim) {
-        real x = real(0);
+      if (tile + c < p.shape.value_dim) {
+        real x[2] = {};  // sums side by side: no long chain
         LINATTN_SIMT_UNROLL
-        for (int f = 0; f < feature_groups; ++f) {
-          x += s.partial[(f * queries + m) * value_tile + thread() % value_tile];
+        for (int g = 0; g < share::groups / 2; ++g) {
+          x[g % 2] += s.partial[(g * queries + m) * share::pieces + c / width].e[c % width];
         }
-        simt::store(p.out.row(batch, q_head, time) + column, to_element<Element>(x * scale));
+        simt::store(p.out.row(at.batch, q_head, t.time) + tile + c, to_element<Element>((x[0] + x[1]) * scale));
       }
     }
-    simt::block_sync();
   }
 };
 

@@ -7,6 +7,7 @@
 #include <linattn/core/config.hpp>
 #include <linattn/core/math.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <ratio>
@@ -50,14 +51,24 @@ struct packed_polynomial {
   };
   LINATTN_HOST_DEVICE static constexpr pair pair_of(int n) {
 #if defined(__CUDA_ARCH__)  // the table is host memory
-    int row = 0;
-    for (; n >= HeadDim - row; ++row) {
-      n -= HeadDim - row;
-    }
-    return {row, row + n};
+    return pair_by_root(n);
 #else
     return {table.first[n], table.second[n]};
 #endif
+  }
+  /// The same without a table: row r begins at r (2 d + 1 - r) / 2; the root of that, rounded, is at most a row off.
+  LINATTN_HOST_DEVICE static pair pair_by_root(int n) {
+    constexpr int odd = 2 * HeadDim + 1;
+    auto const square = static_cast<float>(odd * odd - 8 * n);
+#if defined(__CUDA_ARCH__)
+    float const root = square * rsqrtf(square);
+#else
+    float const root = std::sqrt(square);
+#endif
+    int row = static_cast<int>((static_cast<float>(odd) - root) * 0.5F);
+    row -= n < row * (odd - row) / 2 ? 1 : 0;
+    row += n >= (row + 1) * (odd - row - 1) / 2 ? 1 : 0;
+    return {row, row + n - row * (odd - row) / 2};
   }
 
   static constexpr double root0 = constexpr_sqrt(c0);

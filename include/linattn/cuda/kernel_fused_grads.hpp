@@ -12,6 +12,7 @@
 #include <linattn/cuda/kernel_fused.hpp>
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/caller_rows.hpp>
+#include <linattn/cuda/tile/gradient_chunk.hpp>
 #include <linattn/cuda/tile/gradient_state.hpp>
 #include <linattn/cuda/tile/group_sums.hpp>
 #include <linattn/cuda/tile/line_sums.hpp>
@@ -44,11 +45,12 @@ struct fused_grads_kernel {
   static constexpr int kThreads = 32 * warps;
   static constexpr int kMinBlocks = 256 / kThreads;
   static constexpr int step = 16;
-  /// Of keys, groups leave shares of the gradients by values too: those of 64 rows would not fit into 99 KiB (sm_86).
-  static constexpr int chunk = OfKeys && groups > 1 ? 48 : 64;
   static constexpr role side = OfKeys ? role::key : role::query;
   static constexpr int dim = Map::head_dim;
   static constexpr int padded_dim = round_up_to(dim, 16);
+  /// Rows whose shares lie in shared memory until a thread a row adds them: as many as there are threads, as far as a
+  /// block fits into 99 KiB (sm_86). Of keys, groups leave shares of the gradients by values too.
+  static constexpr int chunk = groups == 1 ? (padded_dim == 16 ? 128 : 64) : (OfKeys ? 32 : 64);
   static constexpr int halves = padded_dim / 16;
   static constexpr int gradient_size = Map::gradient_size;
   /// A row's shares of all warps, and later of the parameters' gradients; 16-byte words of rows begin in distinct
@@ -82,12 +84,10 @@ struct fused_grads_kernel {
     std::int64_t first_item;
   };
   using values_type = group_outputs<real, OfKeys ? groups : 1, chunk / step, value_warps>;
+  using stage_type = gradient_chunk<Operand, 32, padded_dim, value_tile, kThreads>;
   struct Shared : values_type {
-    shared_tile<operand_element, chunk, padded_dim> x;
-    shared_tile<operand_element, chunk, padded_dim> y;
-    shared_tile<operand_element, chunk, value_tile> x_values;
-    shared_tile<operand_element, chunk, value_tile> y_values;
-    real weights[std::size_t{chunk}];  // c of the queries among x and y
+    stage_type stages[2];
+    raw_rows<Element, chunk, dim> rows;  // of the caller's
     alignas(16) real shares[std::size_t{chunk}][std::size_t{row_shares}];
     line_sums<real, gradient_size, kThreads> sums;  // of the parameters' gradients
   };
@@ -135,80 +135,120 @@ struct fused_grads_kernel {
       state.load(p.states.at(p.state_a_sequence ? piece.sequence.index : piece.unit, at.kv_head), first_value(at),
                  p.shape.value_dim);
     }
-    std::int64_t const chunks = (piece.end - piece.begin + chunk - 1) / chunk;
+    // A stage of the piece is worked on while the next one is under way. Chunks are some stages each, from the piece's
+    // begin on, and written when the last of their stages has been taken.
+    std::int64_t const stages = (piece.end - piece.begin + stage_type::rows - 1) / stage_type::rows;
+    start_stage(p, s.stages[0], at, piece, OfKeys ? stages - 1 : 0);
     LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t i = 0; i < chunks; ++i) {
-      std::int64_t const begin = piece.begin + (OfKeys ? chunks - 1 - i : i) * chunk;
+    for (std::int64_t i = 0; i < stages; ++i) {
+      std::int64_t const number = OfKeys ? stages - 1 - i : i;
+      stage_type& now = s.stages[i % 2];
+      simt::copy_async_wait<0>();
+      stage_type::template finish_values<x_value_element>(now.x_values);
+      stage_type::template finish_values<y_value_element>(now.y_values);
+      simt::block_sync();  // the stage is there, the other one has been read, and so has the last chunk's shares
+      int const first = static_cast<int>(number % (chunk / stage_type::rows)) * stage_type::rows;  // in the chunk
+      std::int64_t const begin = piece.begin + number * stage_type::rows - first;                  // of the chunk
       int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
-      stage(p, s, at, begin, count);
-      simt::block_sync();  // the chunk is there, and the last one's shares are no longer read
-      int const steps = (count + step - 1) / step;
+      bool const last = OfKeys ? first == 0 : first + stage_type::rows >= count;
+      if (i + 1 < stages) {
+        start_stage(p, s.stages[(i + 1) % 2], at, piece, OfKeys ? number - 1 : number + 1);
+      }
+      if (last) {
+        start_caller_rows(p, s, at, begin, count);
+      }
+      int const in_stage = count - first < stage_type::rows ? count - first : stage_type::rows;
+      int const steps = (in_stage + step - 1) / step;
       LINATTN_SIMT_NO_UNROLL
       for (int n = 0; n < steps; ++n) {
-        take_step(p, s, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, count);
+        take_step(p, s, now, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, first, count);
       }
-      simt::block_sync();  // the shares are there, and the chunk has been read
-      write(p, s, at, begin, count);
-      if constexpr (OfKeys && groups > 1) {
-        LINATTN_SIMT_NO_UNROLL
-        for (int row = group() * step; row < count; row += groups * step) {
-          real values[2][4] = {};
-          s.add(values, row / step, value_warp());
-          write_values(p, at, begin + row, count - row, values);
-        }
+      if (last) {
+        simt::copy_async_wait<0>();
+        simt::block_sync();  // the shares are there
+        write(p, s, at, begin, count);
       }
     }
   }
 
-  static LINATTN_DEVICE void stage(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
+  static LINATTN_DEVICE void start_stage(Params const& p, stage_type& to, place const& at, device_piece const& piece,
+                                         std::int64_t number) {
     int const x_head = OfKeys ? at.kv_head : at.head;
     int const y_head = OfKeys ? at.head : at.kv_head;
     int const column = at.tile * value_tile;
-    stage_prepared_rows<kThreads>(s.x, p.x.row(at.batch, x_head, begin), p.x.time_stride, count);
-    stage_prepared_rows<kThreads>(s.y, p.y.row(at.batch, y_head, begin), p.y.time_stride, count);
+    int const left = p.shape.value_dim - column;
+    std::int64_t const begin = piece.begin + number * stage_type::rows;
+    int const count = piece.end - begin < stage_type::rows ? static_cast<int>(piece.end - begin) : stage_type::rows;
+    to.start_rows(p.x.row(at.batch, x_head, begin), p.x.time_stride, p.y.row(at.batch, y_head, begin), p.y.time_stride,
+                  count);
+    stage_type::start_values(to.x_values, p.x_values.row(at.batch, x_head, begin) + column, p.x_values.time_stride,
+                             p.x_values.vectors, count, left);
+    stage_type::start_values(to.y_values, p.y_values.row(at.batch, y_head, begin) + column, p.y_values.time_stride,
+                             p.y_values.vectors, count, left);
+    to.start_weights(p.weights.data != nullptr ? p.weights.row(at.batch, at.head, begin) : nullptr,
+                     p.weights.time_stride, count);
     simt::copy_async_commit();
-    stage_values<kThreads, real>(s.x_values, p.x_values.row(at.batch, x_head, begin), p.x_values.time_stride,
-                                 p.x_values.vectors, count, column, p.shape.value_dim);
-    stage_values<kThreads, real>(s.y_values, p.y_values.row(at.batch, y_head, begin), p.y_values.time_stride,
-                                 p.y_values.vectors, count, column, p.shape.value_dim);
-    stage_numbers<kThreads>(s.weights, p.weights, at.batch, at.head, begin, count);
-    simt::copy_async_wait<0>();
   }
 
-  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, state_type& state, place const& at,
-                                       std::int64_t begin, int row, int count) {
+  static LINATTN_DEVICE void start_caller_rows(Params const& p, Shared& s, place const& at, std::int64_t begin,
+                                               int count) {
+    int const row = static_cast<int>(simt::thread_idx().x);
+    if (p.finishes && row < count) {
+      s.rows.start(row, p.caller.from.row(at.batch, OfKeys ? at.kv_head : at.head, begin + row), p.caller.from.vectors);
+    }
+    simt::copy_async_commit();
+  }
+
+  /// The rows of `now` from `row` on; the stage begins at row `first` of the chunk, which begins at `begin`.
+  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, stage_type const& now, state_type& state,
+                                       place const& at, std::int64_t begin, int row, int first, int count) {
     int const t = simt::lane() % 4;
     bool const owns_sums = at.tile == 0 && value_warp() == 0;
+    int const left = count - first - row;
     word x_values[4];
-    load_a<Operand>(x_values, s.x_values, row, value_warp() * 16);
+    load_a<Operand>(x_values, now.x_values, row, value_warp() * 16);
 
     real grads[std::size_t{state_type::blocks}][2][2] = {};
     word x[std::size_t{state_type::halves}][4];
-    state.load_rows(x, s.x, row);
+    state.load_rows(x, now.x, row);
     state.add_grads(grads, x, x_values);
     if (owns_sums) {
       int const g = simt::lane() / 4;
-      real const weights[2] = {OfKeys ? real(1) : s.weights[row + g], OfKeys ? real(1) : s.weights[row + 8 + g]};
+      real const weights[2] = {OfKeys ? real(1) : now.weights[row + g], OfKeys ? real(1) : now.weights[row + 8 + g]};
       state.sums.add_grads(grads, x, weights);
     }
-    put(s, state, grads, row);
+    if constexpr (groups > 1) {
+      put(s, state, grads, first + row);
+    }
     real values[2][4] = {};
     if constexpr (OfKeys) {
       state.query(values, x);
     }
-    if ((begin - at.begin + row) / step % groups == group()) {  // groups take turns with pairs
-      add_pairs(p, s, values, x_values, row, count, owns_sums);
+    if ((begin - at.begin + first + row) / step % groups == group()) {  // groups take turns with pairs
+      real pairs[2 * std::size_t{halves}][4] = {};
+      add_pairs(p, now, pairs, values, x_values, row, left, owns_sums);
+      if constexpr (groups > 1) {
+        add_to_share(s, pairs, first + row);
+      } else {
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < 4 * state_type::blocks; ++n) {
+          grads[n / 4][n % 4 / 2][n % 2] += pairs[n / 4][n % 4];
+        }
+      }
+    }
+    if constexpr (groups == 1) {
+      put(s, state, grads, first + row);
     }
     if constexpr (OfKeys && groups > 1) {
-      s.values_type::put(state.group, row / step, value_warp(), values);
+      s.values_type::put(state.group, (first + row) / step, value_warp(), values);
     } else if constexpr (OfKeys) {
-      write_values(p, at, begin + row, count - row, values);
+      write_values(p, at, begin + first + row, left, values);
     }
     word yt[std::size_t{state_type::halves}][4];
     word y_values[4];
-    state.load_transposed(yt, s.y, row);
-    load_b<Operand>(y_values, s.y_values, row, value_warp() * 16);
-    real const* const c = s.weights + row + 2 * t;
+    state.load_transposed(yt, now.y, row);
+    load_b<Operand>(y_values, now.y_values, row, value_warp() * 16);
+    real const* const c = now.weights + row + 2 * t;
     word const one = Operand::pack(real(1), real(1));
     word const weights[2] = {OfKeys ? Operand::pack(c[0], c[1]) : one, OfKeys ? Operand::pack(c[8], c[9]) : one};
     state.template add_rows<OfKeys>(yt, y_values, weights);
@@ -241,10 +281,19 @@ struct fused_grads_kernel {
     }
   }
 
-  /// The step's own rows y: share += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal; of keys
+  static LINATTN_DEVICE void add_to_share(Shared& s, real const (&pairs)[2 * std::size_t{halves}][4], int row) {
+    real* const to = share(s, row + simt::lane() / 4) + simt::lane() % 4 * 2;
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < 8 * halves; ++i) {
+      to[i % 4 / 2 * 8 * row_shares + i / 4 * 8 + i % 2] += pairs[i / 4][i % 4];
+    }
+  }
+
+  /// The step's own rows y: grads += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal; of keys
   /// also values += score(X Y^T) y_values.
-  static LINATTN_DEVICE void add_pairs(Params const& p, Shared& s, real (&values)[2][4], word const (&x_values)[4],
-                                       int row, int count, bool owns_sums) {
+  static LINATTN_DEVICE void add_pairs(Params const& p, stage_type const& now,
+                                       real (&grads)[2 * std::size_t{halves}][4], real (&values)[2][4],
+                                       word const (&x_values)[4], int row, int left, bool owns_sums) {
     int const g = simt::lane() / 4;
     int const t = simt::lane() % 4;
     word x[std::size_t{halves}][4];
@@ -252,10 +301,10 @@ struct fused_grads_kernel {
     word y_values[4];
     LINATTN_SIMT_UNROLL
     for (int h = 0; h < halves; ++h) {
-      load_a<Operand>(x[h], s.x, row, 16 * h);
-      load_b_transposed<Operand>(y[h], s.y, row, 16 * h);
+      load_a<Operand>(x[h], now.x, row, 16 * h);
+      load_b_transposed<Operand>(y[h], now.y, row, 16 * h);
     }
-    load_b_transposed<Operand>(y_values, s.y_values, row, value_warp() * 16);
+    load_b_transposed<Operand>(y_values, now.y_values, row, value_warp() * 16);
     word weights[4];
     word scores[4];
     LINATTN_SIMT_UNROLL
@@ -272,8 +321,8 @@ struct fused_grads_kernel {
         int const of_x = g + e / 2 * 8;
         int const of_y = 8 * n + 2 * t + e % 2;
         bool const sees = OfKeys ? of_y >= of_x : of_y <= of_x;
-        real const c = owns_sums ? s.weights[row + (OfKeys ? of_y : of_x)] : real(0);
-        bool const counts = sees && row + of_y < count;
+        real const c = owns_sums ? now.weights[row + (OfKeys ? of_y : of_x)] : real(0);
+        bool const counts = sees && of_y < left;
         d[e] = counts ? (d[e] + c) * p.map.score_grad(score[e]) : real(0);
         score[e] = counts ? p.map.score(score[e]) : real(0);
       }
@@ -283,7 +332,7 @@ struct fused_grads_kernel {
       weights[2 * n + 1] = Operand::pack(d[2], d[3]);
     }
     if constexpr (OfKeys) {
-      load_b<Operand>(y_values, s.y_values, row, value_warp() * 16);
+      load_b<Operand>(y_values, now.y_values, row, value_warp() * 16);
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < 2; ++n) {
         Operand::mma(values[n], scores, y_values[2 * n], y_values[2 * n + 1]);
@@ -292,15 +341,10 @@ struct fused_grads_kernel {
     LINATTN_SIMT_UNROLL
     for (int h = 0; h < halves; ++h) {
       word b[4];
-      load_b<Operand>(b, s.y, row, 16 * h);
+      load_b<Operand>(b, now.y, row, 16 * h);
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < 2; ++n) {
-        real grads[4] = {};
-        Operand::mma(grads, weights, b[2 * n], b[2 * n + 1]);
-        LINATTN_SIMT_UNROLL
-        for (int e = 0; e < 4; ++e) {
-          share(s, row + e / 2 * 8 + g)[16 * h + 8 * n + 2 * t + e % 2] += grads[e];
-        }
+        Operand::mma(grads[2 * h + n], weights, b[2 * n], b[2 * n + 1]);
       }
     }
   }
@@ -342,7 +386,8 @@ struct fused_grads_kernel {
           partial[n] = real(0);
         }
         real x[std::size_t{dim}];
-        p.caller.finish(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head, begin + row);
+        s.rows.read(x, row);
+        p.caller.finish_read(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head, begin + row);
       } else {
         write_elements(p.grads.row(at.batch, at.head, begin + row) + at.tile * p.grads_tile_stride, p.grads.vectors,
                        grad);
@@ -352,6 +397,14 @@ struct fused_grads_kernel {
       if (p.finishes) {
         simt::block_sync();  // the rows' shares are there
         s.sums.add(s.shares[0], row_shares, count);
+      }
+    }
+    if constexpr (OfKeys && groups > 1) {
+      LINATTN_SIMT_NO_UNROLL
+      for (int from = group() * step; from < count; from += groups * step) {
+        real values[2][4] = {};
+        s.add(values, from / step, value_warp());
+        write_values(p, at, begin + from, count - from, values);
       }
     }
   }

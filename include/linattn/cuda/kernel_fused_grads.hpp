@@ -13,6 +13,7 @@
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/caller_rows.hpp>
 #include <linattn/cuda/tile/gradient_chunk.hpp>
+#include <linattn/cuda/tile/gradient_pairs.hpp>
 #include <linattn/cuda/tile/gradient_state.hpp>
 #include <linattn/cuda/tile/group_sums.hpp>
 #include <linattn/cuda/tile/line_sums.hpp>
@@ -85,7 +86,9 @@ struct fused_grads_kernel {
   };
   using values_type = group_outputs<real, OfKeys ? groups : 1, chunk / step, value_warps>;
   using stage_type = gradient_chunk<Operand, 32, padded_dim, value_tile, kThreads>;
+  using rows_type = gradient_rows<Operand, x_value_element, y_value_element>;
   struct Shared : values_type {
+    rows_type first;  // the piece's first rows, in the block's first value column
     stage_type stages[2];
     raw_rows<Element, chunk, dim> rows;  // of the caller's
     alignas(16) real shares[std::size_t{chunk}][std::size_t{row_shares}];
@@ -135,33 +138,39 @@ struct fused_grads_kernel {
       state.load(p.states.at(p.state_a_sequence ? piece.sequence.index : piece.unit, at.kv_head), first_value(at),
                  p.shape.value_dim);
     }
+    find_rows(p, s, at);
+    simt::block_sync();
     // A stage of the piece is worked on while the next one is under way. Chunks are some stages each, from the piece's
     // begin on, and written when the last of their stages has been taken.
-    std::int64_t const stages = (piece.end - piece.begin + stage_type::rows - 1) / stage_type::rows;
-    start_stage(p, s.stages[0], at, piece, OfKeys ? stages - 1 : 0);
+    constexpr int in_chunk = chunk / stage_type::rows;
+    int const stages = static_cast<int>((piece.end - piece.begin + stage_type::rows - 1) / stage_type::rows);
+    int const rest = static_cast<int>(piece.end - piece.begin - std::int64_t{stages - 1} * stage_type::rows);
+    auto const rows_of_stage = [&](int number) { return number == stages - 1 ? rest : stage_type::rows; };
+    start_stage(p, s, s.stages[0], OfKeys ? stages - 1 : 0, rows_of_stage(OfKeys ? stages - 1 : 0));
     LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t i = 0; i < stages; ++i) {
-      std::int64_t const number = OfKeys ? stages - 1 - i : i;
+    for (int i = 0; i < stages; ++i) {
+      int const number = OfKeys ? stages - 1 - i : i;
       stage_type& now = s.stages[i % 2];
       simt::copy_async_wait<0>();
       stage_type::template finish_values<x_value_element>(now.x_values);
       stage_type::template finish_values<y_value_element>(now.y_values);
-      simt::block_sync();  // the stage is there, the other one has been read, and so has the last chunk's shares
-      int const first = static_cast<int>(number % (chunk / stage_type::rows)) * stage_type::rows;  // in the chunk
-      std::int64_t const begin = piece.begin + number * stage_type::rows - first;                  // of the chunk
-      int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
-      bool const last = OfKeys ? first == 0 : first + stage_type::rows >= count;
+      simt::block_sync();  // the stage is there, the other one has been read, and so have the last chunk's shares
       if (i + 1 < stages) {
-        start_stage(p, s.stages[(i + 1) % 2], at, piece, OfKeys ? number - 1 : number + 1);
+        int const next = OfKeys ? number - 1 : number + 1;
+        start_stage(p, s, s.stages[(i + 1) % 2], next, rows_of_stage(next));
       }
+      int const before = number % in_chunk;                                         // stages of the chunk
+      std::int64_t const begin = std::int64_t{number - before} * stage_type::rows;  // of the chunk, in the piece
+      int const left = stages - (number - before);
+      int const count = left > in_chunk ? chunk : (left - 1) * stage_type::rows + rest;  // rows of the chunk
+      bool const last = OfKeys ? before == 0 : before == in_chunk - 1 || number == stages - 1;
       if (last) {
         start_caller_rows(p, s, at, begin, count);
       }
-      int const in_stage = count - first < stage_type::rows ? count - first : stage_type::rows;
-      int const steps = (in_stage + step - 1) / step;
+      int const steps = (rows_of_stage(number) + step - 1) / step;
       LINATTN_SIMT_NO_UNROLL
       for (int n = 0; n < steps; ++n) {
-        take_step(p, s, now, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, first, count);
+        take_step(p, s, now, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, before * stage_type::rows, count);
       }
       if (last) {
         simt::copy_async_wait<0>();
@@ -171,22 +180,32 @@ struct fused_grads_kernel {
     }
   }
 
-  static LINATTN_DEVICE void start_stage(Params const& p, stage_type& to, place const& at, device_piece const& piece,
-                                         std::int64_t number) {
+  static LINATTN_DEVICE void find_rows(Params const& p, Shared& s, place const& at) {
     int const x_head = OfKeys ? at.kv_head : at.head;
     int const y_head = OfKeys ? at.head : at.kv_head;
     int const column = at.tile * value_tile;
-    int const left = p.shape.value_dim - column;
-    std::int64_t const begin = piece.begin + number * stage_type::rows;
-    int const count = piece.end - begin < stage_type::rows ? static_cast<int>(piece.end - begin) : stage_type::rows;
-    to.start_rows(p.x.row(at.batch, x_head, begin), p.x.time_stride, p.y.row(at.batch, y_head, begin), p.y.time_stride,
-                  count);
-    stage_type::start_values(to.x_values, p.x_values.row(at.batch, x_head, begin) + column, p.x_values.time_stride,
-                             p.x_values.vectors, count, left);
-    stage_type::start_values(to.y_values, p.y_values.row(at.batch, y_head, begin) + column, p.y_values.time_stride,
-                             p.y_values.vectors, count, left);
-    to.start_weights(p.weights.data != nullptr ? p.weights.row(at.batch, at.head, begin) : nullptr,
-                     p.weights.time_stride, count);
+    if (simt::thread_idx().x == 0) {
+      s.first = {p.x.row(at.batch, x_head, at.begin),
+                 p.y.row(at.batch, y_head, at.begin),
+                 p.x_values.row(at.batch, x_head, at.begin) + column,
+                 p.y_values.row(at.batch, y_head, at.begin) + column,
+                 p.weights.data != nullptr ? p.weights.row(at.batch, at.head, at.begin) : nullptr,
+                 p.value_parts.data != nullptr
+                     ? p.value_parts.row(at.batch, at.head, at.begin) + column - p.value_parts.data
+                     : p.value_grads.row(at.batch, at.kv_head, at.begin) + column - p.value_grads.data,
+                 p.shape.value_dim - column};
+    }
+  }
+
+  /// Stage `number` of the piece, which has `count` rows.
+  static LINATTN_DEVICE void start_stage(Params const& p, Shared const& s, stage_type& to, int number, int count) {
+    unsigned const begin = static_cast<unsigned>(number) * stage_type::rows;
+    to.start_rows(s.first.x, p.x.time_stride, s.first.y, p.y.time_stride, begin, count);
+    stage_type::start_values(to.x_values, s.first.x_values, p.x_values.time_stride, p.x_values.vectors, begin, count,
+                             s.first.columns);
+    stage_type::start_values(to.y_values, s.first.y_values, p.y_values.time_stride, p.y_values.vectors, begin, count,
+                             s.first.columns);
+    to.start_weights(s.first.weights, p.weights.time_stride, begin, count);
     simt::copy_async_commit();
   }
 
@@ -194,7 +213,8 @@ struct fused_grads_kernel {
                                                int count) {
     int const row = static_cast<int>(simt::thread_idx().x);
     if (p.finishes && row < count) {
-      s.rows.start(row, p.caller.from.row(at.batch, OfKeys ? at.kv_head : at.head, begin + row), p.caller.from.vectors);
+      s.rows.start(row, p.caller.from.row(at.batch, OfKeys ? at.kv_head : at.head, at.begin + begin + row),
+                   p.caller.from.vectors);
     }
     simt::copy_async_commit();
   }
@@ -212,10 +232,13 @@ struct fused_grads_kernel {
     word x[std::size_t{state_type::halves}][4];
     state.load_rows(x, now.x, row);
     state.add_grads(grads, x, x_values);
-    if (owns_sums) {
+    // Sums of products mingle with the rest if there is no branch: for other warps they weigh nothing. With those of
+    // rows, all of it would not fit into the registers.
+    if (!state_type::sums_type::has_linear || owns_sums) {
       int const g = simt::lane() / 4;
-      real const weights[2] = {OfKeys ? real(1) : now.weights[row + g], OfKeys ? real(1) : now.weights[row + 8 + g]};
-      state.sums.add_grads(grads, x, weights);
+      real const by_sums[2] = {!owns_sums ? real(0) : (OfKeys ? real(1) : now.weights[row + g]),
+                               !owns_sums ? real(0) : (OfKeys ? real(1) : now.weights[row + 8 + g])};
+      state.sums.add_grads(grads, x, by_sums);
     }
     if constexpr (groups > 1) {
       put(s, state, grads, first + row);
@@ -224,9 +247,10 @@ struct fused_grads_kernel {
     if constexpr (OfKeys) {
       state.query(values, x);
     }
-    if ((begin - at.begin + first + row) / step % groups == group()) {  // groups take turns with pairs
+    if ((begin + first + row) / step % groups == group()) {  // groups take turns with pairs
       real pairs[2 * std::size_t{halves}][4] = {};
-      add_pairs(p, now, pairs, values, x_values, row, left, owns_sums);
+      add_gradient_pairs<Operand, OfKeys, halves>(p.map, now, pairs, values, x_values, row, value_warp() * 16, left,
+                                                  owns_sums);
       if constexpr (groups > 1) {
         add_to_share(s, pairs, first + row);
       } else {
@@ -242,7 +266,7 @@ struct fused_grads_kernel {
     if constexpr (OfKeys && groups > 1) {
       s.values_type::put(state.group, (first + row) / step, value_warp(), values);
     } else if constexpr (OfKeys) {
-      write_values(p, at, begin + first + row, left, values);
+      write_values(p, s, begin + first + row, left, values);
     }
     word yt[std::size_t{state_type::halves}][4];
     word y_values[4];
@@ -289,89 +313,16 @@ struct fused_grads_kernel {
     }
   }
 
-  /// The step's own rows y: grads += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal; of keys
-  /// also values += score(X Y^T) y_values.
-  static LINATTN_DEVICE void add_pairs(Params const& p, stage_type const& now,
-                                       real (&grads)[2 * std::size_t{halves}][4], real (&values)[2][4],
-                                       word const (&x_values)[4], int row, int left, bool owns_sums) {
-    int const g = simt::lane() / 4;
-    int const t = simt::lane() % 4;
-    word x[std::size_t{halves}][4];
-    word y[std::size_t{halves}][4];
-    word y_values[4];
-    LINATTN_SIMT_UNROLL
-    for (int h = 0; h < halves; ++h) {
-      load_a<Operand>(x[h], now.x, row, 16 * h);
-      load_b_transposed<Operand>(y[h], now.y, row, 16 * h);
-    }
-    load_b_transposed<Operand>(y_values, now.y_values, row, value_warp() * 16);
-    word weights[4];
-    word scores[4];
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < 2; ++n) {
-      real score[4] = {};
-      LINATTN_SIMT_UNROLL
-      for (int h = 0; h < halves; ++h) {
-        Operand::mma(score, x[h], y[h][2 * n], y[h][2 * n + 1]);
-      }
-      real d[4] = {};
-      Operand::mma(d, x_values, y_values[2 * n], y_values[2 * n + 1]);
-      LINATTN_SIMT_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        int const of_x = g + e / 2 * 8;
-        int const of_y = 8 * n + 2 * t + e % 2;
-        bool const sees = OfKeys ? of_y >= of_x : of_y <= of_x;
-        real const c = owns_sums ? now.weights[row + (OfKeys ? of_y : of_x)] : real(0);
-        bool const counts = sees && of_y < left;
-        d[e] = counts ? (d[e] + c) * p.map.score_grad(score[e]) : real(0);
-        score[e] = counts ? p.map.score(score[e]) : real(0);
-      }
-      scores[2 * n] = Operand::pack(score[0], score[1]);
-      scores[2 * n + 1] = Operand::pack(score[2], score[3]);
-      weights[2 * n] = Operand::pack(d[0], d[1]);
-      weights[2 * n + 1] = Operand::pack(d[2], d[3]);
-    }
-    if constexpr (OfKeys) {
-      load_b<Operand>(y_values, now.y_values, row, value_warp() * 16);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 2; ++n) {
-        Operand::mma(values[n], scores, y_values[2 * n], y_values[2 * n + 1]);
-      }
-    }
-    LINATTN_SIMT_UNROLL
-    for (int h = 0; h < halves; ++h) {
-      word b[4];
-      load_b<Operand>(b, now.y, row, 16 * h);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 2; ++n) {
-        Operand::mma(grads[2 * h + n], weights, b[2 * n], b[2 * n + 1]);
-      }
-    }
-  }
-
-  /// The gradients by the values of 16 rows, `left` of which are there.
-  static LINATTN_DEVICE void write_values(Params const& p, place const& at, std::int64_t time, int left,
+  /// The gradients by the values of 16 rows from `row` of the piece on, `left` of which are there.
+  static LINATTN_DEVICE void write_values(Params const& p, Shared const& s, std::int64_t row, int left,
                                           real const (&values)[2][4]) {
-    int const column = first_value(at) + simt::lane() % 4 * 2;
-    auto const write = [&](auto const& to, int head, int half) {
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 2; ++n) {
-        write_pair(to.row(at.batch, head, time + half * 8 + simt::lane() / 4), column + 8 * n, p.shape.value_dim,
-                   to.vectors, values[n][2 * half], values[n][2 * half + 1]);
-      }
-    };
-    LINATTN_SIMT_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      if (half * 8 + simt::lane() / 4 < left) {
-        if (p.value_parts.data != nullptr) {
-          write(p.value_parts, at.head, half);
-        } else {
-          write(p.value_grads, at.kv_head, half);
-        }
-      }
+    int const columns = s.first.columns;
+    if (p.value_parts.data != nullptr) {
+      write_fragments(p.value_parts, s.first.value_grads, row, value_warp() * 16, left, columns, values);
+    } else {
+      write_fragments(p.value_grads, s.first.value_grads, row, value_warp() * 16, left, columns, values);
     }
   }
-
   /// The sums of all warps' shares, as they are or by the caller's rows.
   static LINATTN_DEVICE void write(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
     int const row = static_cast<int>(simt::thread_idx().x);
@@ -387,10 +338,11 @@ struct fused_grads_kernel {
         }
         real x[std::size_t{dim}];
         s.rows.read(x, row);
-        p.caller.finish_read(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head, begin + row);
+        p.caller.finish_read(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head,
+                             at.begin + begin + row);
       } else {
-        write_elements(p.grads.row(at.batch, at.head, begin + row) + at.tile * p.grads_tile_stride, p.grads.vectors,
-                       grad);
+        write_elements(p.grads.row(at.batch, at.head, at.begin + begin + row) + at.tile * p.grads_tile_stride,
+                       p.grads.vectors, grad);
       }
     }
     if constexpr (gradient_size > 0) {
@@ -404,7 +356,7 @@ struct fused_grads_kernel {
       for (int from = group() * step; from < count; from += groups * step) {
         real values[2][4] = {};
         s.add(values, from / step, value_warp());
-        write_values(p, at, begin + from, count - from, values);
+        write_values(p, s, begin + from, count - from, values);
       }
     }
   }

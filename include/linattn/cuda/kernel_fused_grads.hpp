@@ -12,6 +12,8 @@
 #include <linattn/cuda/kernel_fused.hpp>
 #include <linattn/cuda/problem.hpp>
 #include <linattn/cuda/tile/caller_rows.hpp>
+#include <linattn/cuda/tile/gradient_chunk.hpp>
+#include <linattn/cuda/tile/gradient_pairs.hpp>
 #include <linattn/cuda/tile/gradient_state.hpp>
 #include <linattn/cuda/tile/group_sums.hpp>
 #include <linattn/cuda/tile/line_sums.hpp>
@@ -44,11 +46,12 @@ struct fused_grads_kernel {
   static constexpr int kThreads = 32 * warps;
   static constexpr int kMinBlocks = 256 / kThreads;
   static constexpr int step = 16;
-  /// Of keys, groups leave shares of the gradients by values too: those of 64 rows would not fit into 99 KiB (sm_86).
-  static constexpr int chunk = OfKeys && groups > 1 ? 48 : 64;
   static constexpr role side = OfKeys ? role::key : role::query;
   static constexpr int dim = Map::head_dim;
   static constexpr int padded_dim = round_up_to(dim, 16);
+  /// Rows whose shares lie in shared memory until a thread a row adds them: as many as there are threads, as far as a
+  /// block fits into 99 KiB (sm_86). Of keys, groups leave shares of the gradients by values too.
+  static constexpr int chunk = groups == 1 ? (padded_dim == 16 ? 128 : 64) : (OfKeys ? 32 : 64);
   static constexpr int halves = padded_dim / 16;
   static constexpr int gradient_size = Map::gradient_size;
   /// A row's shares of all warps, and later of the parameters' gradients; 16-byte words of rows begin in distinct
@@ -82,12 +85,12 @@ struct fused_grads_kernel {
     std::int64_t first_item;
   };
   using values_type = group_outputs<real, OfKeys ? groups : 1, chunk / step, value_warps>;
+  using stage_type = gradient_chunk<Operand, 32, padded_dim, value_tile, kThreads>;
+  using rows_type = gradient_rows<Operand, x_value_element, y_value_element>;
   struct Shared : values_type {
-    shared_tile<operand_element, chunk, padded_dim> x;
-    shared_tile<operand_element, chunk, padded_dim> y;
-    shared_tile<operand_element, chunk, value_tile> x_values;
-    shared_tile<operand_element, chunk, value_tile> y_values;
-    real weights[std::size_t{chunk}];  // c of the queries among x and y
+    rows_type first;  // the piece's first rows, in the block's first value column
+    stage_type stages[2];
+    raw_rows<Element, chunk, dim> rows;  // of the caller's
     alignas(16) real shares[std::size_t{chunk}][std::size_t{row_shares}];
     line_sums<real, gradient_size, kThreads> sums;  // of the parameters' gradients
   };
@@ -135,80 +138,141 @@ struct fused_grads_kernel {
       state.load(p.states.at(p.state_a_sequence ? piece.sequence.index : piece.unit, at.kv_head), first_value(at),
                  p.shape.value_dim);
     }
-    std::int64_t const chunks = (piece.end - piece.begin + chunk - 1) / chunk;
+    find_rows(p, s, at);
+    simt::block_sync();
+    // A stage of the piece is worked on while the next one is under way. Chunks are some stages each, from the piece's
+    // begin on, and written when the last of their stages has been taken.
+    constexpr int in_chunk = chunk / stage_type::rows;
+    int const stages = static_cast<int>((piece.end - piece.begin + stage_type::rows - 1) / stage_type::rows);
+    int const rest = static_cast<int>(piece.end - piece.begin - std::int64_t{stages - 1} * stage_type::rows);
+    auto const rows_of_stage = [&](int number) { return number == stages - 1 ? rest : stage_type::rows; };
+    start_stage(p, s, s.stages[0], OfKeys ? stages - 1 : 0, rows_of_stage(OfKeys ? stages - 1 : 0));
     LINATTN_SIMT_NO_UNROLL
-    for (std::int64_t i = 0; i < chunks; ++i) {
-      std::int64_t const begin = piece.begin + (OfKeys ? chunks - 1 - i : i) * chunk;
-      int const count = piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
-      stage(p, s, at, begin, count);
-      simt::block_sync();  // the chunk is there, and the last one's shares are no longer read
-      int const steps = (count + step - 1) / step;
+    for (int i = 0; i < stages; ++i) {
+      int const number = OfKeys ? stages - 1 - i : i;
+      stage_type& now = s.stages[i % 2];
+      simt::copy_async_wait<0>();
+      stage_type::template finish_values<x_value_element>(now.x_values);
+      stage_type::template finish_values<y_value_element>(now.y_values);
+      simt::block_sync();  // the stage is there, the other one has been read, and so have the last chunk's shares
+      if (i + 1 < stages) {
+        int const next = OfKeys ? number - 1 : number + 1;
+        start_stage(p, s, s.stages[(i + 1) % 2], next, rows_of_stage(next));
+      }
+      int const before = number % in_chunk;                                         // stages of the chunk
+      std::int64_t const begin = std::int64_t{number - before} * stage_type::rows;  // of the chunk, in the piece
+      int const left = stages - (number - before);
+      int const count = left > in_chunk ? chunk : (left - 1) * stage_type::rows + rest;  // rows of the chunk
+      bool const last = OfKeys ? before == 0 : before == in_chunk - 1 || number == stages - 1;
+      if (last) {
+        start_caller_rows(p, s, at, begin, count);
+      }
+      int const steps = (rows_of_stage(number) + step - 1) / step;
       LINATTN_SIMT_NO_UNROLL
       for (int n = 0; n < steps; ++n) {
-        take_step(p, s, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, count);
+        take_step(p, s, now, state, at, begin, (OfKeys ? steps - 1 - n : n) * step, before * stage_type::rows, count);
       }
-      simt::block_sync();  // the shares are there, and the chunk has been read
-      write(p, s, at, begin, count);
-      if constexpr (OfKeys && groups > 1) {
-        LINATTN_SIMT_NO_UNROLL
-        for (int row = group() * step; row < count; row += groups * step) {
-          real values[2][4] = {};
-          s.add(values, row / step, value_warp());
-          write_values(p, at, begin + row, count - row, values);
-        }
+      if (last) {
+        simt::copy_async_wait<0>();
+        simt::block_sync();  // the shares are there
+        write(p, s, at, begin, count);
       }
     }
   }
 
-  static LINATTN_DEVICE void stage(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
+  static LINATTN_DEVICE void find_rows(Params const& p, Shared& s, place const& at) {
     int const x_head = OfKeys ? at.kv_head : at.head;
     int const y_head = OfKeys ? at.head : at.kv_head;
     int const column = at.tile * value_tile;
-    stage_prepared_rows<kThreads>(s.x, p.x.row(at.batch, x_head, begin), p.x.time_stride, count);
-    stage_prepared_rows<kThreads>(s.y, p.y.row(at.batch, y_head, begin), p.y.time_stride, count);
-    simt::copy_async_commit();
-    stage_values<kThreads, real>(s.x_values, p.x_values.row(at.batch, x_head, begin), p.x_values.time_stride,
-                                 p.x_values.vectors, count, column, p.shape.value_dim);
-    stage_values<kThreads, real>(s.y_values, p.y_values.row(at.batch, y_head, begin), p.y_values.time_stride,
-                                 p.y_values.vectors, count, column, p.shape.value_dim);
-    stage_numbers<kThreads>(s.weights, p.weights, at.batch, at.head, begin, count);
-    simt::copy_async_wait<0>();
+    if (simt::thread_idx().x == 0) {
+      s.first = {p.x.row(at.batch, x_head, at.begin),
+                 p.y.row(at.batch, y_head, at.begin),
+                 p.x_values.row(at.batch, x_head, at.begin) + column,
+                 p.y_values.row(at.batch, y_head, at.begin) + column,
+                 p.weights.data != nullptr ? p.weights.row(at.batch, at.head, at.begin) : nullptr,
+                 p.value_parts.data != nullptr
+                     ? p.value_parts.row(at.batch, at.head, at.begin) + column - p.value_parts.data
+                     : p.value_grads.row(at.batch, at.kv_head, at.begin) + column - p.value_grads.data,
+                 p.shape.value_dim - column};
+    }
   }
 
-  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, state_type& state, place const& at,
-                                       std::int64_t begin, int row, int count) {
+  /// Stage `number` of the piece, which has `count` rows.
+  static LINATTN_DEVICE void start_stage(Params const& p, Shared const& s, stage_type& to, int number, int count) {
+    unsigned const begin = static_cast<unsigned>(number) * stage_type::rows;
+    to.start_rows(s.first.x, p.x.time_stride, s.first.y, p.y.time_stride, begin, count);
+    stage_type::start_values(to.x_values, s.first.x_values, p.x_values.time_stride, p.x_values.vectors, begin, count,
+                             s.first.columns);
+    stage_type::start_values(to.y_values, s.first.y_values, p.y_values.time_stride, p.y_values.vectors, begin, count,
+                             s.first.columns);
+    to.start_weights(s.first.weights, p.weights.time_stride, begin, count);
+    simt::copy_async_commit();
+  }
+
+  static LINATTN_DEVICE void start_caller_rows(Params const& p, Shared& s, place const& at, std::int64_t begin,
+                                               int count) {
+    int const row = static_cast<int>(simt::thread_idx().x);
+    if (p.finishes && row < count) {
+      s.rows.start(row, p.caller.from.row(at.batch, OfKeys ? at.kv_head : at.head, at.begin + begin + row),
+                   p.caller.from.vectors);
+    }
+    simt::copy_async_commit();
+  }
+
+  /// The rows of `now` from `row` on; the stage begins at row `first` of the chunk, which begins at `begin`.
+  static LINATTN_DEVICE void take_step(Params const& p, Shared& s, stage_type const& now, state_type& state,
+                                       place const& at, std::int64_t begin, int row, int first, int count) {
     int const t = simt::lane() % 4;
     bool const owns_sums = at.tile == 0 && value_warp() == 0;
+    int const left = count - first - row;
     word x_values[4];
-    load_a<Operand>(x_values, s.x_values, row, value_warp() * 16);
+    load_a<Operand>(x_values, now.x_values, row, value_warp() * 16);
 
     real grads[std::size_t{state_type::blocks}][2][2] = {};
     word x[std::size_t{state_type::halves}][4];
-    state.load_rows(x, s.x, row);
+    state.load_rows(x, now.x, row);
     state.add_grads(grads, x, x_values);
-    if (owns_sums) {
+    // Sums of products mingle with the rest if there is no branch: for other warps they weigh nothing. With those of
+    // rows, all of it would not fit into the registers.
+    if (!state_type::sums_type::has_linear || owns_sums) {
       int const g = simt::lane() / 4;
-      real const weights[2] = {OfKeys ? real(1) : s.weights[row + g], OfKeys ? real(1) : s.weights[row + 8 + g]};
-      state.sums.add_grads(grads, x, weights);
+      real const by_sums[2] = {!owns_sums ? real(0) : (OfKeys ? real(1) : now.weights[row + g]),
+                               !owns_sums ? real(0) : (OfKeys ? real(1) : now.weights[row + 8 + g])};
+      state.sums.add_grads(grads, x, by_sums);
     }
-    put(s, state, grads, row);
+    if constexpr (groups > 1) {
+      put(s, state, grads, first + row);
+    }
     real values[2][4] = {};
     if constexpr (OfKeys) {
       state.query(values, x);
     }
-    if ((begin - at.begin + row) / step % groups == group()) {  // groups take turns with pairs
-      add_pairs(p, s, values, x_values, row, count, owns_sums);
+    if ((begin + first + row) / step % groups == group()) {  // groups take turns with pairs
+      real pairs[2 * std::size_t{halves}][4] = {};
+      add_gradient_pairs<Operand, OfKeys, halves>(p.map, now, pairs, values, x_values, row, value_warp() * 16, left,
+                                                  owns_sums);
+      if constexpr (groups > 1) {
+        add_to_share(s, pairs, first + row);
+      } else {
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < 4 * state_type::blocks; ++n) {
+          grads[n / 4][n % 4 / 2][n % 2] += pairs[n / 4][n % 4];
+        }
+      }
+    }
+    if constexpr (groups == 1) {
+      put(s, state, grads, first + row);
     }
     if constexpr (OfKeys && groups > 1) {
-      s.values_type::put(state.group, row / step, value_warp(), values);
+      s.values_type::put(state.group, (first + row) / step, value_warp(), values);
     } else if constexpr (OfKeys) {
-      write_values(p, at, begin + row, count - row, values);
+      write_values(p, s, begin + first + row, left, values);
     }
     word yt[std::size_t{state_type::halves}][4];
     word y_values[4];
-    state.load_transposed(yt, s.y, row);
-    load_b<Operand>(y_values, s.y_values, row, value_warp() * 16);
-    real const* const c = s.weights + row + 2 * t;
+    state.load_transposed(yt, now.y, row);
+    load_b<Operand>(y_values, now.y_values, row, value_warp() * 16);
+    real const* const c = now.weights + row + 2 * t;
     word const one = Operand::pack(real(1), real(1));
     word const weights[2] = {OfKeys ? Operand::pack(c[0], c[1]) : one, OfKeys ? Operand::pack(c[8], c[9]) : one};
     state.template add_rows<OfKeys>(yt, y_values, weights);
@@ -241,93 +305,24 @@ struct fused_grads_kernel {
     }
   }
 
-  /// The step's own rows y: share += dS Y, dS = score'(X Y^T) (x_values y_values^T + c) up to the diagonal; of keys
-  /// also values += score(X Y^T) y_values.
-  static LINATTN_DEVICE void add_pairs(Params const& p, Shared& s, real (&values)[2][4], word const (&x_values)[4],
-                                       int row, int count, bool owns_sums) {
-    int const g = simt::lane() / 4;
-    int const t = simt::lane() % 4;
-    word x[std::size_t{halves}][4];
-    word y[std::size_t{halves}][4];
-    word y_values[4];
+  static LINATTN_DEVICE void add_to_share(Shared& s, real const (&pairs)[2 * std::size_t{halves}][4], int row) {
+    real* const to = share(s, row + simt::lane() / 4) + simt::lane() % 4 * 2;
     LINATTN_SIMT_UNROLL
-    for (int h = 0; h < halves; ++h) {
-      load_a<Operand>(x[h], s.x, row, 16 * h);
-      load_b_transposed<Operand>(y[h], s.y, row, 16 * h);
-    }
-    load_b_transposed<Operand>(y_values, s.y_values, row, value_warp() * 16);
-    word weights[4];
-    word scores[4];
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < 2; ++n) {
-      real score[4] = {};
-      LINATTN_SIMT_UNROLL
-      for (int h = 0; h < halves; ++h) {
-        Operand::mma(score, x[h], y[h][2 * n], y[h][2 * n + 1]);
-      }
-      real d[4] = {};
-      Operand::mma(d, x_values, y_values[2 * n], y_values[2 * n + 1]);
-      LINATTN_SIMT_UNROLL
-      for (int e = 0; e < 4; ++e) {
-        int const of_x = g + e / 2 * 8;
-        int const of_y = 8 * n + 2 * t + e % 2;
-        bool const sees = OfKeys ? of_y >= of_x : of_y <= of_x;
-        real const c = owns_sums ? s.weights[row + (OfKeys ? of_y : of_x)] : real(0);
-        bool const counts = sees && row + of_y < count;
-        d[e] = counts ? (d[e] + c) * p.map.score_grad(score[e]) : real(0);
-        score[e] = counts ? p.map.score(score[e]) : real(0);
-      }
-      scores[2 * n] = Operand::pack(score[0], score[1]);
-      scores[2 * n + 1] = Operand::pack(score[2], score[3]);
-      weights[2 * n] = Operand::pack(d[0], d[1]);
-      weights[2 * n + 1] = Operand::pack(d[2], d[3]);
-    }
-    if constexpr (OfKeys) {
-      load_b<Operand>(y_values, s.y_values, row, value_warp() * 16);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 2; ++n) {
-        Operand::mma(values[n], scores, y_values[2 * n], y_values[2 * n + 1]);
-      }
-    }
-    LINATTN_SIMT_UNROLL
-    for (int h = 0; h < halves; ++h) {
-      word b[4];
-      load_b<Operand>(b, s.y, row, 16 * h);
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 2; ++n) {
-        real grads[4] = {};
-        Operand::mma(grads, weights, b[2 * n], b[2 * n + 1]);
-        LINATTN_SIMT_UNROLL
-        for (int e = 0; e < 4; ++e) {
-          share(s, row + e / 2 * 8 + g)[16 * h + 8 * n + 2 * t + e % 2] += grads[e];
-        }
-      }
+    for (int i = 0; i < 8 * halves; ++i) {
+      to[i % 4 / 2 * 8 * row_shares + i / 4 * 8 + i % 2] += pairs[i / 4][i % 4];
     }
   }
 
-  /// The gradients by the values of 16 rows, `left` of which are there.
-  static LINATTN_DEVICE void write_values(Params const& p, place const& at, std::int64_t time, int left,
+  /// The gradients by the values of 16 rows from `row` of the piece on, `left` of which are there.
+  static LINATTN_DEVICE void write_values(Params const& p, Shared const& s, std::int64_t row, int left,
                                           real const (&values)[2][4]) {
-    int const column = first_value(at) + simt::lane() % 4 * 2;
-    auto const write = [&](auto const& to, int head, int half) {
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < 2; ++n) {
-        write_pair(to.row(at.batch, head, time + half * 8 + simt::lane() / 4), column + 8 * n, p.shape.value_dim,
-                   to.vectors, values[n][2 * half], values[n][2 * half + 1]);
-      }
-    };
-    LINATTN_SIMT_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      if (half * 8 + simt::lane() / 4 < left) {
-        if (p.value_parts.data != nullptr) {
-          write(p.value_parts, at.head, half);
-        } else {
-          write(p.value_grads, at.kv_head, half);
-        }
-      }
+    int const columns = s.first.columns;
+    if (p.value_parts.data != nullptr) {
+      write_fragments(p.value_parts, s.first.value_grads, row, value_warp() * 16, left, columns, values);
+    } else {
+      write_fragments(p.value_grads, s.first.value_grads, row, value_warp() * 16, left, columns, values);
     }
   }
-
   /// The sums of all warps' shares, as they are or by the caller's rows.
   static LINATTN_DEVICE void write(Params const& p, Shared& s, place const& at, std::int64_t begin, int count) {
     int const row = static_cast<int>(simt::thread_idx().x);
@@ -342,16 +337,26 @@ struct fused_grads_kernel {
           partial[n] = real(0);
         }
         real x[std::size_t{dim}];
-        p.caller.finish(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head, begin + row);
+        s.rows.read(x, row);
+        p.caller.finish_read(x, grad, partial, simt::anew(p.map, partial), side, at.batch, head,
+                             at.begin + begin + row);
       } else {
-        write_elements(p.grads.row(at.batch, at.head, begin + row) + at.tile * p.grads_tile_stride, p.grads.vectors,
-                       grad);
+        write_elements(p.grads.row(at.batch, at.head, at.begin + begin + row) + at.tile * p.grads_tile_stride,
+                       p.grads.vectors, grad);
       }
     }
     if constexpr (gradient_size > 0) {
       if (p.finishes) {
         simt::block_sync();  // the rows' shares are there
         s.sums.add(s.shares[0], row_shares, count);
+      }
+    }
+    if constexpr (OfKeys && groups > 1) {
+      LINATTN_SIMT_NO_UNROLL
+      for (int from = group() * step; from < count; from += groups * step) {
+        real values[2][4] = {};
+        s.add(values, from / step, value_warp());
+        write_values(p, s, begin + from, count - from, values);
       }
     }
   }

@@ -26,6 +26,11 @@ struct caller_rows {
   LINATTN_DEVICE void finish(Real (&x)[std::size_t{dim}], Real (&grad)[std::size_t{dim}], Real* partial, Map const& map,
                              role side, std::int64_t batch, int head, std::int64_t time) const {
     read_row(x, from.row(batch, head, time), from.vectors);
+    finish_read(x, grad, partial, map, side, batch, head, time);
+  }
+  /// The same of a row x that has been read.
+  LINATTN_DEVICE void finish_read(Real const (&x)[std::size_t{dim}], Real (&grad)[std::size_t{dim}], Real* partial,
+                                  Map const& map, role side, std::int64_t batch, int head, std::int64_t time) const {
     map.prepare_backward(static_cast<Real const*>(x), static_cast<Real*>(grad), side, head, partial);
     write_elements(to.row(batch, head, time), to.vectors, grad);
   }

@@ -135,7 +135,7 @@ struct gradient_state : group_rows<Map, Operand> {
     for (int i = 0; i < 2; ++i) {
       this->turn_row(turned[i], x[b / 2][b % 2 * 2 + i], b);
     }
-    real share[2][2] = {};
+    real share[2][2];
     LINATTN_SIMT_UNROLL
     for (int odd = 0; odd < 2; ++odd) {
       real back[2][2] = {};
@@ -162,8 +162,9 @@ struct gradient_state : group_rows<Map, Operand> {
       }
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < 2; ++i) {
-        share[i][0] += odd != 0 ? simt::shuffle(back[i][1], before) : back[i][0];
-        share[i][1] += odd != 0 ? back[i][0] : back[i][1];
+        real const by_one = odd != 0 ? simt::shuffle(back[i][1], before) : back[i][0];
+        share[i][0] = odd != 0 ? share[i][0] + by_one : by_one;
+        share[i][1] = odd != 0 ? share[i][1] + back[i][0] : back[i][1];
       }
     }
     LINATTN_SIMT_UNROLL

@@ -26,7 +26,21 @@ struct line_sums {
   LINATTN_DEVICE void add(Real const* lines, std::int64_t stride, std::int64_t count) {
     for_each_own([&](int i) {
       Real sum = sums[i];
-      for (std::int64_t line = i / Size; line < count; line += groups) {
+      std::int64_t line = i / Size;
+      constexpr int batch = 8;  // loads under way at a time
+      LINATTN_SIMT_NO_UNROLL
+      for (; line + (batch - 1) * groups < count; line += batch * groups) {
+        Real some[batch];
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < batch; ++n) {
+          some[n] = simt::load(lines + (line + n * groups) * stride + i % Size);
+        }
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < batch; ++n) {
+          sum += some[n];
+        }
+      }
+      for (; line < count; line += groups) {
         sum += simt::load(lines + line * stride + i % Size);
       }
       sums[i] = sum;

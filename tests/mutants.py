@@ -267,7 +267,7 @@ MUTANTS = [
     ("cuda_backward", CUDA + "tile/register_sums.hpp", "grads[n][e / 2][e % 2] += 2 * weights", "grads[n][e / 2][e % 2] += weights"),
     ("cuda_backward", CUDA + "kernel_finish_grads.hpp", "part / p.tiles * p.member_step", "part * p.member_step"),
     # --- CUDA: forward
-    ("cuda_forward", CUDA + "kernel_scan.hpp", "          simt::store(own, before);", "          simt::store(own, sum);"),
+    ("cuda_forward", CUDA + "kernel_scan.hpp", "store_all(at, slot(piece), sum);", "store_all(at, slot(piece), own);"),
     ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),
     ("cuda_forward", CUDA + "tile/register_sums.hpp", "h < linear_halves", "h < 1"),
     ("cuda_forward", CUDA + "tile/group_rows.hpp", "linear[o.a / 2 * 4 + 2 * i + o.a % 2]", "linear[2 * i + o.a % 2]"),

@@ -42,7 +42,7 @@ struct outputs_kernel {
   using features = features_of<Map, Operand>;
   static constexpr char const* name = "launching outputs_kernel";
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = 2;
+  static constexpr int kMinBlocks = Prepared && sizeof(operand_element) == 2 && Map::head_dim <= 64 ? 3 : 2;
   static constexpr int tokens = 64;  // keys of a step
   static constexpr int value_tile = 64;
   static constexpr int feature_tile = 64;
@@ -75,7 +75,18 @@ struct outputs_kernel {
     shared_tile<operand_element, feature_tile, value_tile + 16> kv;  // column value_tile: k_sum
     state_places<real, feature_tile> places[2];
   };
+  /// What a block does, in shared memory: registers are few.
+  struct block_task {
+    std::int64_t batch;
+    std::int64_t begin;  // of the queries
+    std::int64_t keys_begin;
+    int head;
+    int size;
+    int keys;
+    int column;
+  };
   struct Shared {
+    block_task task;
     shared_tile<operand_element, queries, padded_dim> q;
     union {
       pairs_tile keys[std::size_t{stages}];
@@ -98,6 +109,11 @@ struct outputs_kernel {
     device_sequence const& sequence = tile.sequence;
     std::int64_t const piece = p.pairs == pairs_with::nothing ? 0 : (tile.begin - sequence.begin) / p.piece_tokens;
 
+    token_span const keys = partners<Mirrored>(tile, p.pairs, piece, p.piece_tokens);
+    if (simt::thread_idx().x == 0) {
+      s.task = {sequence.batch, tile.begin, keys.begin, head, tile.size(), static_cast<int>(keys.end - keys.begin),
+                column};
+    }
     stage_queries(p, s, sequence.batch, head, tile.begin, tile.size());
     accumulators sums{};
     if (p.states.present()) {
@@ -106,8 +122,9 @@ struct outputs_kernel {
       add_state(sums, p, s, p.states.at(unit, Mirrored ? head : p.shape.kv_head_of(head)), column, tile.size(),
                 state_scale<Operand>(sequence.end - sequence.begin));
     }
-    add_keys(sums, p, s, partners<Mirrored>(tile, p.pairs, piece, p.piece_tokens), tile, head, column);
-    write(p, sums, sequence.batch, head, tile, column);
+    simt::block_sync();
+    add_keys(sums, p, s);
+    write(p, sums, s.task);
   }
 
  private:
@@ -189,32 +206,30 @@ struct outputs_kernel {
     }
   }
 
-  static LINATTN_DEVICE void start_keys(Params const& p, pairs_tile& to, device_piece const& tile, int head,
-                                        token_span const& keys, int column) {
-    std::int64_t const batch = tile.sequence.batch;
-    int const count = count_of(keys);
-    to.start_rows(p.k.row(batch, head, keys.begin), p.k.time_stride, p.k.vectors, count);
-    to.start_values(p.v.row(batch, head, keys.begin), p.v.time_stride, p.v.vectors, count, column, p.shape.value_dim);
-  }
-  static LINATTN_DEVICE int count_of(token_span const& keys) { return static_cast<int>(keys.end - keys.begin); }
-
   /// All pairs with the keys of a span, `tokens` at a time; the next ones are on their way meanwhile.
-  static LINATTN_DEVICE void add_keys(accumulators& sums, Params const& p, Shared& s, token_span const& keys,
-                                      device_piece const& tile, int head, int column) {
+  static LINATTN_DEVICE void add_keys(accumulators& sums, Params const& p, Shared& s) {
     int const members = Mirrored ? p.shape.group() : 1;
     auto const head_of = [&](int member) {
-      return Mirrored ? p.shape.query_head(head, member) : p.shape.kv_head_of(head);
+      return Mirrored ? p.shape.query_head(s.task.head, member) : p.shape.kv_head_of(s.task.head);
     };
     query_rows rows{};
     stage_in_turn(
-        s.keys, keys, members,
-        [&](pairs_tile& to, int member, token_span const& at) { start_keys(p, to, tile, head_of(member), at, column); },
-        [&](pairs_tile& to, int member, token_span const& at) {
-          to.finish_rows(p.map, role::key, head_of(member), count_of(at), nullptr);
+        s.keys, s.task.keys, members,
+        [&](pairs_tile& to, int member, int first, int count) {
+          std::int64_t const begin = s.task.keys_begin + first;
+          int const from = head_of(member);
+          to.start_rows(p.k.row(s.task.batch, from, begin), p.k.time_stride, p.k.vectors, count);
+          to.start_values(p.v.row(s.task.batch, from, begin), p.v.time_stride, p.v.vectors, count, s.task.column,
+                          p.shape.value_dim);
+        },
+        [&](pairs_tile& to, int member, int, int count) {
+          to.finish_rows(p.map, role::key, head_of(member), count, nullptr);
           to.finish_values();
         },
         [&] { load_queries(rows, s); },
-        [&](pairs_tile& from, int, token_span const& at) { add_step(sums, p, s, rows, from, tile, at); });
+        [&](pairs_tile const& from, int, int first, int count) {
+          add_step(sums, p, s, rows, from, static_cast<int>(s.task.begin - s.task.keys_begin) - first, count);
+        });
   }
 
   static LINATTN_DEVICE void load_queries(query_rows& rows, Shared const& s) {
@@ -230,16 +245,15 @@ struct outputs_kernel {
   }
 
   /// One tile of keys. Only where a causal diagonal or the end of the keys crosses it, pairs are asked one by one.
+  /// `ahead`: from the first key to the block's first query.
   static LINATTN_DEVICE void add_step(accumulators& sums, Params const& p, Shared const& s, query_rows const& rows,
-                                      pairs_tile const& keys, device_piece const& tile, token_span const& at) {
-    if (first_row() >= tile.size()) {
+                                      pairs_tile const& keys, int ahead, int count) {
+    if (first_row() >= s.task.size) {
       return;  // all of the warp
     }
     bool const causal = p.pairs == pairs_with::piece_up_to_query;
-    int const count = count_of(at);
-    // From the step's first key to the warp's first query; where all see all, as far as it takes.
-    int const distance =
-        causal ? static_cast<int>(tile.begin - at.begin) + first_row() : (Mirrored ? -queries : tokens);
+    // To the warp's first query; where all see all, as far as it takes.
+    int const distance = causal ? ahead + first_row() : (Mirrored ? -queries : tokens);
     constexpr int last_row = 16 * row_blocks - 1;
     if (Mirrored ? distance >= tokens : distance + last_row < 0) {
       return;
@@ -255,8 +269,8 @@ struct outputs_kernel {
   template <bool Masked>
   static LINATTN_DEVICE void add_pairs(accumulators& sums, Params const& p, Shared const& s, query_rows const& rows,
                                        pairs_tile const& keys, int count, int distance) {
-    constexpr int width = 32;  // of keys at once: more would fill the registers
-    LINATTN_SIMT_UNROLL
+    constexpr int width = 16;  // of keys at once: more would fill the registers
+    LINATTN_SIMT_NO_UNROLL
     for (int first = 0; first < tokens; first += width) {
       real scores[std::size_t{row_blocks}][width / 8][4] = {};
       LINATTN_SIMT_UNROLL
@@ -315,8 +329,7 @@ struct outputs_kernel {
     }
   }
 
-  static LINATTN_DEVICE void write(Params const& p, accumulators& sums, std::int64_t batch, int head,
-                                   device_piece const& tile, int column) {
+  static LINATTN_DEVICE void write(Params const& p, accumulators& sums, block_task const& task) {
     int const t = simt::lane() % 4;
     LINATTN_SIMT_UNROLL
     for (int half = 0; half < 2 * row_blocks; ++half) {
@@ -324,21 +337,21 @@ struct outputs_kernel {
       den += simt::shuffle_xor(den, 1);
       den += simt::shuffle_xor(den, 2);
       int const row = first_row() + half * 8 + simt::lane() / 4;
-      if (row >= tile.size()) {
+      if (row >= task.size) {
         continue;
       }
-      if (p.denominator.data != nullptr && column == 0 && t == 0) {
-        simt::store(p.denominator.row(batch, head, tile.begin + row), den);
+      if (p.denominator.data != nullptr && task.column == 0 && t == 0) {
+        simt::store(p.denominator.row(task.batch, task.head, task.begin + row), den);
       }
       real scale = real(1);
       if constexpr (Norm::needs_denominator) {
         scale = p.normalizer.scale(den);
       }
-      Element* const to = p.out.row(batch, head, tile.begin + row);
+      Element* const to = p.out.row(task.batch, task.head, task.begin + row);
       LINATTN_SIMT_UNROLL
       for (int n = 0; n < 8; ++n) {
         real const* const pair = sums.out[half / 2][n] + half % 2 * 2;
-        write_pair(to, column + 8 * n + 2 * t, p.shape.value_dim, p.out.vectors, pair[0] * scale, pair[1] * scale);
+        write_pair(to, task.column + 8 * n + 2 * t, p.shape.value_dim, p.out.vectors, pair[0] * scale, pair[1] * scale);
       }
     }
   }

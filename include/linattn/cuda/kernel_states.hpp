@@ -31,11 +31,12 @@ struct states_kernel {
   using features = features_of<Map, Operand>;
   static constexpr char const* name = "launching states_kernel";
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = 2;
+  static constexpr int kMinBlocks = Prepared && sizeof(operand_element) == 2 && Map::head_dim <= 64 ? 3 : 2;
   static constexpr int tokens = 64;  // a step
   static constexpr int value_tile = 64;
   // Blocks of 16 features, a warp: two share what is loaded of values.
-  static constexpr int blocks = sizeof(operand_element) == 2 && features::count > 64 && !features::exact_rows ? 2 : 1;
+  static constexpr int blocks =
+      Prepared && sizeof(operand_element) == 2 && features::count > 64 && !features::exact_rows ? 2 : 1;
   static constexpr int feature_tile = 64 * blocks;
   static constexpr int feature_tiles_of_state = (features::count + feature_tile - 1) / feature_tile;
   using pairs_tile = staged_pairs<Map, row_element, value_element, Operand, Prepared, kThreads, value_tile>;
@@ -85,21 +86,21 @@ struct states_kernel {
     int const members = OfQueries ? p.shape.group() : 1;
     auto const head_of = [&](int member) { return OfQueries ? p.shape.query_head(head, member) : head; };
     stage_in_turn(
-        s.rows, token_span{piece.begin, piece.end}, members,
-        [&](stage& to, int member, token_span const& at) {
-          start(p, to, piece.sequence.batch, head_of(member), at, column);
+        s.rows, piece.size(), members,
+        [&](stage& to, int member, int first, int count) {
+          start(p, to, piece.sequence.batch, head_of(member), piece.begin + first, count, column);
         },
-        [&](stage& to, int member, token_span const& at) {
-          to.finish_rows(p.map, role::key, head_of(member), count_of(at), s.hooks.reals());
+        [&](stage& to, int member, int, int count) {
+          to.finish_rows(p.map, role::key, head_of(member), count, s.hooks.reals());
           to.finish_values();
         },
         [] {},
-        [&](stage const& from, int, token_span const& at) {
+        [&](stage const& from, int, int, int count) {
           if constexpr (features::exact_rows) {
-            features::template fill<kThreads>(s.hooks, p.map, first_feature, count_of(at));
+            features::template fill<kThreads>(s.hooks, p.map, first_feature, count);
             simt::block_sync();
           }
-          add_step(sums, own, s.hooks, from, count_of(at));
+          add_step(sums, own, s.hooks, from, count);
         });
     write(p.states.at(piece.unit, head), sums, first_feature, column, p.shape.value_dim);
   }
@@ -112,15 +113,13 @@ struct states_kernel {
     real kv[std::size_t{blocks}][8][4];
     real k_sum[std::size_t{blocks}][4];
   };
-  static LINATTN_DEVICE int count_of(token_span const& rows) { return static_cast<int>(rows.end - rows.begin); }
 
-  static LINATTN_DEVICE void start(Params const& p, stage& to, std::int64_t batch, int head, token_span const& rows,
-                                   int column) {
-    int const count = count_of(rows);
-    to.start_rows(p.k.row(batch, head, rows.begin), p.k.time_stride, p.k.vectors, count);
-    to.start_values(p.v.row(batch, head, rows.begin), p.v.time_stride, p.v.vectors, count, column, p.shape.value_dim);
+  static LINATTN_DEVICE void start(Params const& p, stage& to, std::int64_t batch, int head, std::int64_t begin,
+                                   int count, int column) {
+    to.start_rows(p.k.row(batch, head, begin), p.k.time_stride, p.k.vectors, count);
+    to.start_values(p.v.row(batch, head, begin), p.v.time_stride, p.v.vectors, count, column, p.shape.value_dim);
     if constexpr (OfQueries) {
-      stage_numbers<kThreads>(to.weights, p.weights, batch, head, rows.begin, count);
+      stage_numbers<kThreads>(to.weights, p.weights, batch, head, begin, count);
     }
   }
 

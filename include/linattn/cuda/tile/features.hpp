@@ -151,7 +151,7 @@ struct state_places {
 };
 
 /// The rows of a state at these places, columns [column, column + ValueTile) of them, and k_sum in column ValueTile.
-/// Zero where the state has nothing. All loads of a thread are under way together.
+/// Zero where the state has nothing. Four loads of a thread are under way together.
 template <int Threads, int ValueTile, class Operand, class Tile, class Real>
 LINATTN_DEVICE void stage_state_rows(Tile& tile, device_slot<Real const> const& from,
                                      state_places<Real, Tile::rows> const& places, int column, int value_dim) {
@@ -165,32 +165,37 @@ LINATTN_DEVICE void stage_state_rows(Tile& tile, device_slot<Real const> const& 
   int const thread = static_cast<int>(simt::thread_idx().x);
   bool const vectors = from.value_stride == 1 && from.feature_stride % piece::size == 0 &&
                        column + ValueTile <= value_dim && reinterpret_cast<std::uintptr_t>(from.kv) % 16 == 0;
-  piece values[std::size_t{rounds}] = {};
-  LINATTN_SIMT_UNROLL
-  for (int i = 0; i < rounds; ++i) {
-    int const index = places.index[(i * Threads + thread) / per_row];
-    int const at = column + (i * Threads + thread) % per_row * piece::size;
-    if (index >= 0 && vectors) {
-      values[i] = simt::load(reinterpret_cast<piece const*>(from.kv + index * from.feature_stride + at));
-    } else if (index >= 0) {
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < piece::size; ++n) {
-        if (at + n < value_dim) {
-          values[i].e[n] = simt::load(from.kv + index * from.feature_stride + (at + n) * from.value_stride);
+  constexpr int together = rounds % 4 == 0 ? 4 : 1;
+  LINATTN_SIMT_NO_UNROLL
+  for (int round = 0; round < rounds; round += together) {
+    piece values[std::size_t{together}] = {};
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < together; ++i) {
+      int const number = (round + i) * Threads + thread;
+      int const index = places.index[number / per_row];
+      int const at = column + number % per_row * piece::size;
+      if (index >= 0 && vectors) {
+        values[i] = simt::load(reinterpret_cast<piece const*>(from.kv + index * from.feature_stride + at));
+      } else if (index >= 0) {
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < piece::size; ++n) {
+          if (at + n < value_dim) {
+            values[i].e[n] = simt::load(from.kv + index * from.feature_stride + (at + n) * from.value_stride);
+          }
         }
       }
     }
-  }
-  LINATTN_SIMT_UNROLL
-  for (int i = 0; i < rounds; ++i) {
-    int const row = (i * Threads + thread) / per_row;
-    Real const factor = places.factor[row];
-    words converted;
     LINATTN_SIMT_UNROLL
-    for (int n = 0; n < piece::size / 2; ++n) {
-      converted.w[n] = Operand::pack(values[i].e[2 * n] * factor, values[i].e[2 * n + 1] * factor);
+    for (int i = 0; i < together; ++i) {
+      int const number = (round + i) * Threads + thread;
+      Real const factor = places.factor[number / per_row];
+      words converted;
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < piece::size / 2; ++n) {
+        converted.w[n] = Operand::pack(values[i].e[2 * n] * factor, values[i].e[2 * n + 1] * factor);
+      }
+      simt::store(reinterpret_cast<words*>(tile.row(number / per_row) + number % per_row * piece::size), converted);
     }
-    simt::store(reinterpret_cast<words*>(tile.row(row) + (i * Threads + thread) % per_row * piece::size), converted);
   }
   LINATTN_SIMT_UNROLL
   for (int row = thread; row < Tile::rows; row += Threads) {

@@ -38,78 +38,84 @@ struct octet_fragments {
   template <class Tile, class Other>
   LINATTN_DEVICE void load_rows(word (&phi)[4], Tile const& tile, Other const&, int row) const {
     load_a<Operand>(phi, tile, row, 8 * first.a, 8 * (second.a - first.a));
+    word factors[4] = {};
+    if (some_pairs()) {
+      load_a<Operand>(factors, tile, row, 8 * first.b, 8 * (second.b - first.b));
+      turn_rows(factors[0], factors[1], first.shift);
+      turn_rows(factors[2], factors[3], second.shift);
+    }
     if (!all_pairs()) {
-      replace(phi, simt::lane() % 4 == 0 ? real(1) : real(0), real(0));
+      replace(phi, factors, simt::lane() % 4 == 0 ? real(1) : real(0), real(0));
     }
-    if (any_pairs()) {
-      word y[4];
-      load_a<Operand>(y, tile, row, 8 * first.b, 8 * (second.b - first.b));
-      int const lane = simt::lane();
-      LINATTN_SIMT_UNROLL
-      for (int o = 0; o < 2; ++o) {
-        octet const& own = o == 0 ? first : second;
-        if (own.kind != octet_kind::pairs) {
-          continue;
-        }
-        int const from = lane / 4 * 4;
-        int const next = own.shift / 2 + lane;
-        LINATTN_SIMT_UNROLL
-        for (int e = 2 * o; e < 2 * o + 2; ++e) {
-          word turned = Operand::shuffle(y[e], from + next % 4);
-          if (own.shift % 2 != 0) {
-            turned = Operand::straddle(turned, Operand::shuffle(y[e], from + (next + 1) % 4));
-          }
-          phi[e] = Operand::multiply(phi[e], turned);
-        }
-      }
-    }
+    multiply(phi, factors);
   }
 
   /// A of the transposed tile: the two octets by 16 of its rows.
   template <class Tile, class Other>
   LINATTN_DEVICE void load_transposed(word (&phi)[4], Tile const& tile, Other const&, int row) const {
-    load_a_transposed<Operand>(phi, tile, row, 8 * first.a, 8 * (second.a - first.a));
-    // Octet by octet, as load_rows has them: here the octets alternate.
-    if (!all_pairs()) {
-      word ordered[4] = {phi[0], phi[2], phi[1], phi[3]};
-      real const one = simt::lane() < 4 ? real(1) : real(0);
-      replace(ordered, one, one);
-      phi[0] = ordered[0];
-      phi[1] = ordered[2];
-      phi[2] = ordered[1];
-      phi[3] = ordered[3];
-    }
-    if (any_pairs()) {
-      word y[4];
-      load_a_transposed<Operand>(y, tile, row, 8 * first.b, 8 * (second.b - first.b));
+    word x[4];
+    load_a_transposed<Operand>(x, tile, row, 8 * first.a, 8 * (second.a - first.a));
+    word ordered[4] = {x[0], x[2], x[1], x[3]};  // octet by octet; the matrices alternate
+    word factors[4] = {};
+    if (some_pairs()) {
+      load_a_transposed<Operand>(x, tile, row, 8 * first.b, 8 * (second.b - first.b));
       LINATTN_SIMT_UNROLL
-      for (int o = 0; o < 2; ++o) {
-        octet const& own = o == 0 ? first : second;
-        if (own.kind != octet_kind::pairs) {
-          continue;
-        }
-        int const from = (simt::lane() + 4 * own.shift) % 32;
-        LINATTN_SIMT_UNROLL
-        for (int e = o; e < 4; e += 2) {
-          phi[e] = Operand::multiply(phi[e], Operand::shuffle(y[e], from));
-        }
+      for (int e = 0; e < 4; ++e) {
+        int const shift = e < 2 ? first.shift : second.shift;
+        factors[e] = Operand::shuffle(x[e % 2 * 2 + e / 2], (simt::lane() + 4 * shift) % 32);
       }
     }
+    if (!all_pairs()) {
+      real const one = simt::lane() < 4 ? real(1) : real(0);
+      replace(ordered, factors, one, one);
+    }
+    multiply(ordered, factors);
+    phi[0] = ordered[0];
+    phi[1] = ordered[2];
+    phi[2] = ordered[1];
+    phi[3] = ordered[3];
   }
 
  private:
   [[nodiscard]] LINATTN_DEVICE bool all_pairs() const {
-    return first.kind == octet_kind::pairs && second.kind == octet_kind::pairs;
+    return list::pair_octets > 0 && first.kind == octet_kind::pairs && second.kind == octet_kind::pairs;
   }
-  [[nodiscard]] LINATTN_DEVICE bool any_pairs() const {
-    return first.kind == octet_kind::pairs || second.kind == octet_kind::pairs;
+  [[nodiscard]] LINATTN_DEVICE bool some_pairs() const {
+    return list::pair_octets > 0 && (first.kind == octet_kind::pairs || second.kind == octet_kind::pairs);
   }
 
-  /// What stands for the rows in octets that are no products of two numbers.
-  LINATTN_DEVICE void replace(word (&x)[4], real one, real beside) const {
+  /// Words of a block of two times eight rows, turned so many places.
+  static LINATTN_DEVICE void turn_rows(word& upper, word& lower, int shift) {
+    int const lane = simt::lane();
+    int const from = lane / 4 * 4 + (lane + shift / 2) % 4;
+    word const even[2] = {Operand::shuffle(upper, from), Operand::shuffle(lower, from)};
+    if (shift % 2 != 0) {
+      int const next = lane / 4 * 4 + (lane + shift / 2 + 1) % 4;
+      upper = Operand::straddle(even[0], Operand::shuffle(upper, next));
+      lower = Operand::straddle(even[1], Operand::shuffle(lower, next));
+    } else {
+      upper = even[0];
+      lower = even[1];
+    }
+  }
+
+  static LINATTN_DEVICE void multiply(word (&x)[4], word const (&factors)[4]) {
+    if constexpr (list::pair_octets > 0) {
+      LINATTN_SIMT_UNROLL
+      for (int e = 0; e < 4; ++e) {
+        x[e] = Operand::multiply(x[e], factors[e]);
+      }
+    }
+  }
+
+  /// Octets that are no products of two numbers: rows, or what stands for them, by ones.
+  LINATTN_DEVICE void replace(word (&x)[4], word (&factors)[4], real one, real beside) const {
     LINATTN_SIMT_UNROLL
     for (int e = 0; e < 4; ++e) {
       octet_kind const kind = e < 2 ? first.kind : second.kind;
+      if (kind != octet_kind::pairs) {
+        factors[e] = Operand::pack(real(1), real(1));
+      }
       if (kind == octet_kind::constant) {
         x[e] = Operand::pack(one, beside);
       } else if (kind == octet_kind::none) {

@@ -81,6 +81,8 @@ struct outputs_kernel {
     std::int64_t begin;  // of the queries
     std::int64_t keys_begin;
     int head;
+    int key_head;   // the first of those whose keys count
+    int head_step;  // from each of them to the next
     int size;
     int keys;
     int column;
@@ -110,8 +112,12 @@ struct outputs_kernel {
     std::int64_t const piece = p.pairs == pairs_with::nothing ? 0 : (tile.begin - sequence.begin) / p.piece_tokens;
 
     token_span const keys = partners<Mirrored>(tile, p.pairs, piece, p.piece_tokens);
+    int const key_head = Mirrored ? p.shape.query_head(head, 0) : p.shape.kv_head_of(head);
     if (simt::thread_idx().x == 0) {
-      s.task = {sequence.batch, tile.begin, keys.begin, head, tile.size(), static_cast<int>(keys.end - keys.begin),
+      s.task = {sequence.batch, tile.begin,
+                keys.begin,     head,
+                key_head,       Mirrored ? p.shape.query_head(head, 1) - key_head : 0,
+                tile.size(),    static_cast<int>(keys.end - keys.begin),
                 column};
     }
     stage_queries(p, s, sequence.batch, head, tile.begin, tile.size());
@@ -119,7 +125,7 @@ struct outputs_kernel {
     if (p.states.present()) {
       std::int64_t const unit =
           p.state_a_sequence ? sequence.index : p.shape.first_piece(sequence.index, p.piece_tokens) + piece;
-      add_state(sums, p, s, p.states.at(unit, Mirrored ? head : p.shape.kv_head_of(head)), column, tile.size(),
+      add_state(sums, p, s, p.states.at(unit, Mirrored ? head : key_head), column, tile.size(),
                 state_scale<Operand>(sequence.end - sequence.begin));
     }
     simt::block_sync();
@@ -209,9 +215,7 @@ struct outputs_kernel {
   /// All pairs with the keys of a span, `tokens` at a time; the next ones are on their way meanwhile.
   static LINATTN_DEVICE void add_keys(accumulators& sums, Params const& p, Shared& s) {
     int const members = Mirrored ? p.shape.group() : 1;
-    auto const head_of = [&](int member) {
-      return Mirrored ? p.shape.query_head(s.task.head, member) : p.shape.kv_head_of(s.task.head);
-    };
+    auto const head_of = [&](int member) { return s.task.key_head + member * s.task.head_step; };
     query_rows rows{};
     stage_in_turn(
         s.keys, s.task.keys, members,

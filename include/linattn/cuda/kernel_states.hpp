@@ -31,7 +31,8 @@ struct states_kernel {
   using features = features_of<Map, Operand>;
   static constexpr char const* name = "launching states_kernel";
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks = Prepared && sizeof(operand_element) == 2 && Map::head_dim <= 64 ? 3 : 2;
+  static constexpr int kMinBlocks =
+      Prepared && !OfQueries && sizeof(operand_element) == 2 && Map::head_dim <= 64 ? 3 : 2;
   static constexpr int tokens = 64;  // a step
   static constexpr int value_tile = 64;
   // Blocks of 16 features, a warp: two share what is loaded of values.
@@ -84,7 +85,9 @@ struct states_kernel {
       own[b] = made.at(simt::warp() * 16 * blocks + 16 * b);
     }
     int const members = OfQueries ? p.shape.group() : 1;
-    auto const head_of = [&](int member) { return OfQueries ? p.shape.query_head(head, member) : head; };
+    int const first_head = OfQueries ? p.shape.query_head(head, 0) : head;
+    int const head_step = OfQueries ? p.shape.query_head(head, 1) - first_head : 0;
+    auto const head_of = [&](int member) { return first_head + member * head_step; };
     stage_in_turn(
         s.rows, piece.size(), members,
         [&](stage& to, int member, int first, int count) {

@@ -151,50 +151,52 @@ struct state_places {
 };
 
 /// The rows of a state at these places, columns [column, column + ValueTile) of them, and k_sum in column ValueTile.
-/// Zero where the state has nothing. Four loads of a thread are under way together.
+/// Zero where the state has nothing. Eight loads of a thread are under way together where rows are contiguous.
 template <int Threads, int ValueTile, class Operand, class Tile, class Real>
 LINATTN_DEVICE void stage_state_rows(Tile& tile, device_slot<Real const> const& from,
                                      state_places<Real, Tile::rows> const& places, int column, int value_dim) {
-  using element = typename Tile::element;
   using piece = element_piece<Real>;
-  struct alignas(piece::size * sizeof(element)) words {
-    typename Operand::word w[std::size_t{piece::size / 2}];
-  };
+  using word = typename Operand::word;
   constexpr int per_row = ValueTile / piece::size;
   constexpr int rounds = Tile::rows * per_row / Threads;
+  constexpr int together = rounds % 8 == 0 ? 8 : 1;
   int const thread = static_cast<int>(simt::thread_idx().x);
-  bool const vectors = from.value_stride == 1 && from.feature_stride % piece::size == 0 &&
-                       column + ValueTile <= value_dim && reinterpret_cast<std::uintptr_t>(from.kv) % 16 == 0;
-  constexpr int together = rounds % 4 == 0 ? 4 : 1;
-  LINATTN_SIMT_NO_UNROLL
-  for (int round = 0; round < rounds; round += together) {
-    piece values[std::size_t{together}] = {};
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < together; ++i) {
-      int const number = (round + i) * Threads + thread;
-      int const index = places.index[number / per_row];
-      int const at = column + number % per_row * piece::size;
-      if (index >= 0 && vectors) {
-        values[i] = simt::load(reinterpret_cast<piece const*>(from.kv + index * from.feature_stride + at));
-      } else if (index >= 0) {
+  if (from.value_stride == 1 && from.feature_stride % piece::size == 0 && column + ValueTile <= value_dim &&
+      reinterpret_cast<std::uintptr_t>(from.kv) % 16 == 0) {
+    LINATTN_SIMT_NO_UNROLL
+    for (int round = 0; round < rounds; round += together) {
+      piece values[std::size_t{together}] = {};
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < together; ++i) {
+        int const number = (round + i) * Threads + thread;
+        int const index = places.index[number / per_row];
+        if (index >= 0) {
+          values[i] = simt::load(reinterpret_cast<piece const*>(from.kv + index * from.feature_stride + column) +
+                                 number % per_row);
+        }
+      }
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < together; ++i) {
+        int const number = (round + i) * Threads + thread;
+        Real const factor = places.factor[number / per_row];
+        auto* const to = reinterpret_cast<word*>(tile.row(number / per_row) + number % per_row * piece::size);
         LINATTN_SIMT_UNROLL
-        for (int n = 0; n < piece::size; ++n) {
-          if (at + n < value_dim) {
-            values[i].e[n] = simt::load(from.kv + index * from.feature_stride + (at + n) * from.value_stride);
-          }
+        for (int n = 0; n < piece::size; n += 2) {
+          simt::store(to + n / 2, Operand::pack(values[i].e[n] * factor, values[i].e[n + 1] * factor));
         }
       }
     }
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < together; ++i) {
-      int const number = (round + i) * Threads + thread;
-      Real const factor = places.factor[number / per_row];
-      words converted;
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < piece::size / 2; ++n) {
-        converted.w[n] = Operand::pack(values[i].e[2 * n] * factor, values[i].e[2 * n + 1] * factor);
+  } else {
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = thread; i < Tile::rows * ValueTile; i += Threads) {
+      int const index = places.index[i / ValueTile];
+      int const value = column + i % ValueTile;
+      Real x = Real(0);
+      if (index >= 0 && value < value_dim) {
+        x = simt::load(from.kv + index * from.feature_stride + value * from.value_stride) *
+            places.factor[i / ValueTile];
       }
-      simt::store(reinterpret_cast<words*>(tile.row(number / per_row) + number % per_row * piece::size), converted);
+      simt::store(tile.row(i / ValueTile) + i % ValueTile, to_element<typename Tile::element>(x));
     }
   }
   LINATTN_SIMT_UNROLL
@@ -203,7 +205,7 @@ LINATTN_DEVICE void stage_state_rows(Tile& tile, device_slot<Real const> const& 
     Real const sum = there ? simt::load(from.k_sum + places.index[row] * from.k_sum_stride) : Real(0);
     LINATTN_SIMT_UNROLL
     for (int n = ValueTile; n < Tile::columns; n += 2) {
-      simt::store(reinterpret_cast<typename Operand::word*>(tile.row(row) + n),
+      simt::store(reinterpret_cast<word*>(tile.row(row) + n),
                   Operand::pack(n == ValueTile ? sum * places.factor[row] : Real(0), Real(0)));
     }
   }

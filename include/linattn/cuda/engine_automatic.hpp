@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence. The host does not know
-// the lengths of packed sequences. In phases, their pieces are so long that a sequence below the crossover is one piece,
-// which is the parallel form; from there on, a packed sequence has other bits than the same one in a (B, H, T, D) call,
-// which is cut into chunks. Maps that can be fused are fused from the crossover on, and packed sequences at every
-// length: there it is below the crossover that the bits differ.
+// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence. The host does not
+// know the lengths of packed sequences. In phases, their pieces are so long that a sequence below the crossover is one
+// piece, which is the parallel form; from there on, a packed sequence has other bits than the same one in a
+// (B, H, T, D) call, which is cut into chunks. Maps that can be fused are fused from the crossover on, and packed
+// sequences at every length: there it is below the crossover that the bits differ.
 #ifndef LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
 #define LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
 

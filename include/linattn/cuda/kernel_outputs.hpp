@@ -22,11 +22,16 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
 
 /// How many queries a block takes, and how many tiles of keys it holds: two, so that one is on its way while the other
 /// is worked on, and twice 16 queries a warp, which share what they load of keys; as far as shared memory allows.
-template <class Operand, int RowBytes, int StageBytes>
+/// HookBytes: of a query, where a map's hooks make its features.
+template <class Operand, int RowBytes, int StageBytes, int HookBytes>
 struct outputs_tiles {
   static constexpr int most = 99 * 1024;
+  static constexpr int of_state = 12 * 1024;  // of 16-bit numbers
   static constexpr bool narrow = sizeof(typename Operand::element) == 2;
-  static constexpr int row_blocks = narrow && 128 * RowBytes + 2 * StageBytes <= most ? 2 : 1;
+  static constexpr int row_blocks = narrow && 128 * RowBytes + 2 * StageBytes <= most &&
+                                            (HookBytes == 0 || 128 * (RowBytes + HookBytes) + of_state <= most)
+                                        ? 2
+                                        : 1;
   static constexpr int stages = 64 * row_blocks * RowBytes + 2 * StageBytes <= most ? 2 : 1;
 };
 
@@ -48,7 +53,12 @@ struct outputs_kernel {
   static constexpr int feature_tile = 64;
   static constexpr int padded_dim = round_up_to(Map::head_dim, 16);
   using pairs_tile = staged_pairs<Map, row_element, value_element, Operand, Prepared, kThreads, value_tile>;
-  using tiles = outputs_tiles<Operand, sizeof(shared_tile<operand_element, 1, padded_dim>), sizeof(pairs_tile)>;
+  static constexpr int hook_bytes = features::exact_rows
+                                        ? static_cast<int>(sizeof(shared_tile<operand_element, 1, feature_tile>) +
+                                                           sizeof(real) * static_cast<std::size_t>(Map::head_dim))
+                                        : 0;
+  using tiles =
+      outputs_tiles<Operand, sizeof(shared_tile<operand_element, 1, padded_dim>), sizeof(pairs_tile), hook_bytes>;
   static constexpr int row_blocks = tiles::row_blocks;  // of 16 queries, a warp
   static constexpr int stages = tiles::stages;
   static constexpr int queries = 64 * row_blocks;  // of a block

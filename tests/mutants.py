@@ -269,7 +269,7 @@ MUTANTS = [
     ("cuda_backward", CUDA + "tile/register_sums.hpp", "grads[n][e / 2][e % 2] += 2 * weights", "grads[n][e / 2][e % 2] += weights"),
     ("cuda_backward", CUDA + "kernel_finish_grads.hpp", "part / p.tiles * p.member_step", "part * p.member_step"),
     # --- CUDA: forward
-    ("cuda_forward", CUDA + "kernel_scan.hpp", "          simt::store(own, before);", "          simt::store(own, sum);"),
+    ("cuda_forward", CUDA + "kernel_scan.hpp", "store_all(at, slot(piece), sum);", "store_all(at, slot(piece), own);"),
     ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),
     ("cuda_forward", CUDA + "tile/register_sums.hpp", "h < linear_halves", "h < 1"),
     ("cuda_forward", CUDA + "kernel_fused.hpp", "publish(s, stage ^ 1, state);", "publish(s, stage, state);"),

@@ -149,7 +149,7 @@ class backward_call {
       }
     }
     cut_ = phase_cut::of(Selector{}, shape_, fused_ ? Selector::segment_tokens(arch) : piece_tokens_,
-                         value_grads::tokens, arch, map::feature_dim);
+                         value_grads::queries, arch, map::feature_dim);
     sums_ = !cut_.one_piece || args.grad_initial_state.present();
     q_.lay_out(arena_, attn.map, role::query, args.q, args.grad_q, shape_, {grad_tiles_, false, sweeps});
     k_.lay_out(arena_, attn.map, role::key, args.k, args.grad_k, shape_, {grad_tiles_, fused_, sweeps});

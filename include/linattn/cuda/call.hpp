@@ -156,7 +156,7 @@ class forward_call {
   forward_call(device_arena arena, Attention const& attn, args_type const& args, int arch, std::int64_t piece_tokens)
       : attn_(attn), args_(args), shape_(shape_of(args)), arena_(arena) {
     value_tiles_ = (std::max)(1, (shape_.value_dim + outputs_pass::value_tile - 1) / outputs_pass::value_tile);
-    cut_ = phase_cut::of(Selector{}, shape_, piece_tokens, outputs_pass::tokens, arch, map::feature_dim);
+    cut_ = phase_cut::of(Selector{}, shape_, piece_tokens, outputs_pass::queries, arch, map::feature_dim);
     // One piece and no final state: nobody asks for sums. Else long sequences are summed in pieces all the same.
     sums_ = !cut_.one_piece || args.final_state.present();
     q_.lay_out(arena_, attn.map, role::query, args.q);

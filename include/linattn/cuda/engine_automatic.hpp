@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence. In phases, pieces
-// are so long that a sequence below the crossover is one piece, which is the parallel form. Maps that can be fused are
-// fused from the crossover on, and packed sequences at every length, since the host does not know their lengths: a
-// packed sequence below the crossover has other bits than the same one in a (B, H, T, D) call.
+// The CUDA engine that chooses between the parallel and the chunkwise form, sequence by sequence. The host does not
+// know the lengths of packed sequences. In phases, their pieces are so long that a sequence below the crossover is one
+// piece, which is the parallel form; from there on, a packed sequence has other bits than the same one in a
+// (B, H, T, D) call, which is cut into chunks. Maps that can be fused are fused from the crossover on, and packed
+// sequences at every length: there it is below the crossover that the bits differ.
 #ifndef LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
 #define LINATTN_CUDA_ENGINE_AUTOMATIC_HPP
 
@@ -27,9 +28,8 @@ struct engine<cuda_executor<Selector>, automatic>
     std::int64_t const crossover =
         detail::crossover_length(map::head_dim, map::feature_dim, args.v.extents[3], static_cast<int>(chunk),
                                  Selector::crossover_overhead(arch));
-    // The lengths of packed sequences are not known here.
-    return {args.cu_seqlens.present() || args.q.extents[2] >= crossover,
-            detail::round_up((std::max)(chunk, crossover), 64)};
+    bool const above = !args.cu_seqlens.present() && args.q.extents[2] >= crossover;
+    return {args.cu_seqlens.present() || above, detail::round_up(above ? chunk : (std::max)(chunk, crossover), 64)};
   }
 };
 

@@ -44,6 +44,7 @@ struct prepare_kernel {
   };
   struct shared_rows {
     shared_row rows[std::size_t{kThreads}];
+    Element const* from[std::size_t{kThreads}];  // null beyond the last row
   };
   struct nothing {};
   using Shared = std::conditional_t<in_shared, shared_rows, nothing>;
@@ -54,30 +55,88 @@ struct prepare_kernel {
   }
 
   static LINATTN_DEVICE void run(Params const& p, Shared& s) {
-    std::int64_t const block = p.first_item + static_cast<std::int64_t>(simt::block_idx().x);
-    std::int64_t const number = block * kThreads + static_cast<std::int64_t>(simt::thread_idx().x);
-    if (number >= p.batch * p.time * (Map::all_heads ? 1 : p.heads)) {
-      return;
-    }
-    if constexpr (Map::all_heads) {
-      prepare_token(p, number / p.time, number % p.time);
-    } else {
-      if constexpr (in_shared) {
-        prepare_row(p, s.rows[simt::thread_idx().x].x, number);
+    std::int64_t const first = (p.first_item + static_cast<std::int64_t>(simt::block_idx().x)) * kThreads;
+    std::int64_t const number = first + static_cast<std::int64_t>(simt::thread_idx().x);
+    std::int64_t const total = p.batch * p.time * (Map::all_heads ? 1 : p.heads);
+    if constexpr (in_shared) {
+      prepare_in_shared(p, s, number, number < total, total - first);
+    } else if (number < total) {
+      if constexpr (Map::all_heads) {
+        prepare_token(p, number / p.time, number % p.time);
       } else {
-        real x[std::size_t{dim}];
-        prepare_row(p, x, number);
+        prepare_row(p, number);
       }
     }
   }
 
  private:
-  static LINATTN_DEVICE void prepare_row(Params const& p, real (&x)[std::size_t{dim}], std::int64_t number) {
+  static LINATTN_DEVICE void prepare_row(Params const& p, std::int64_t number) {
     std::int64_t const batch = number / p.time / p.heads;
     int const head = static_cast<int>(number / p.time % p.heads);
+    real x[std::size_t{dim}];
     read_row(x, p.from.row(batch, head, number % p.time), p.from.vectors);
     p.map.prepare(x, p.side, head);
     write_prepared(p.to + number * padded_dim, x);
+  }
+
+  /// Neighbouring threads copy neighbouring pieces of the rows of a block, `left` of which there are at most; a thread
+  /// prepares one.
+  static LINATTN_DEVICE void prepare_in_shared(Params const& p, shared_rows& s, std::int64_t number, bool there,
+                                               std::int64_t left) {
+    int const own = static_cast<int>(simt::thread_idx().x);
+    std::int64_t const batch = number / p.time / p.heads;
+    int const head = static_cast<int>(number / p.time % p.heads);
+    s.from[own] = there ? p.from.row(batch, head, number % p.time) : nullptr;
+    simt::block_sync();
+    read_rows(p, s);
+    simt::block_sync();
+    if (there) {
+      p.map.prepare(s.rows[own].x, p.side, head);
+    }
+    simt::block_sync();
+    using piece = element_piece<operand_element>;
+    constexpr int per_row = padded_dim / piece::size;
+    auto* const to = reinterpret_cast<piece*>(p.to + (number - own) * padded_dim);
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = own; i < kThreads * per_row; i += kThreads) {
+      if (i / per_row < left) {
+        simt::store(to + i, rounded(s.rows[i / per_row].x, i % per_row));
+      }
+    }
+  }
+
+  static LINATTN_DEVICE void read_rows(Params const& p, shared_rows& s) {
+    using piece = element_piece<Element>;
+    int const own = static_cast<int>(simt::thread_idx().x);
+    if (dim % piece::size == 0 && p.from.vectors) {
+      constexpr int per_row = dim / piece::size;
+      constexpr int together = per_row % 8 == 0 ? 8 : (per_row % 4 == 0 ? 4 : 1);
+      LINATTN_SIMT_NO_UNROLL
+      for (int round = 0; round < per_row; round += together) {
+        piece pieces[std::size_t{together}] = {};
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < together; ++n) {
+          int const i = (round + n) * kThreads + own;
+          if (s.from[i / per_row] != nullptr) {
+            pieces[n] = simt::load_readonly(reinterpret_cast<piece const*>(s.from[i / per_row]) + i % per_row);
+          }
+        }
+        LINATTN_SIMT_UNROLL
+        for (int n = 0; n < together; ++n) {
+          int const i = (round + n) * kThreads + own;
+          LINATTN_SIMT_UNROLL
+          for (int e = 0; e < piece::size; ++e) {
+            s.rows[i / per_row].x[i % per_row * piece::size + e] = to_real<real>(pieces[n].e[e]);
+          }
+        }
+      }
+      return;
+    }
+    LINATTN_SIMT_NO_UNROLL
+    for (int i = own; i < kThreads * dim; i += kThreads) {
+      Element const* const from = s.from[i / dim];
+      s.rows[i / dim].x[i % dim] = from != nullptr ? to_real<real>(simt::load_readonly(from + i % dim)) : real(0);
+    }
   }
 
   static LINATTN_DEVICE void prepare_token(Params const& p, std::int64_t batch, std::int64_t time) {
@@ -104,17 +163,22 @@ struct prepare_kernel {
   }
 
   static LINATTN_DEVICE void write_prepared(operand_element* to, real const (&x)[std::size_t{dim}]) {
-    using piece = element_piece<operand_element>;
     LINATTN_SIMT_UNROLL
-    for (int i = 0; i < padded_dim / piece::size; ++i) {
-      piece p;
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < piece::size; ++n) {
-        int const at = i * piece::size + n;
-        p.e[n] = to_element<operand_element>(at < dim ? x[at < dim ? at : 0] : real(0));
-      }
-      simt::store(reinterpret_cast<piece*>(to) + i, p);
+    for (int i = 0; i < padded_dim / element_piece<operand_element>::size; ++i) {
+      simt::store(reinterpret_cast<element_piece<operand_element>*>(to) + i, rounded(x, i));
     }
+  }
+
+  /// A piece of a prepared row; zero past its end.
+  static LINATTN_DEVICE element_piece<operand_element> rounded(real const (&x)[std::size_t{dim}], int number) {
+    element_piece<operand_element> p;
+    constexpr int size = element_piece<operand_element>::size;
+    LINATTN_SIMT_UNROLL
+    for (int n = 0; n < size; ++n) {
+      int const at = number * size + n;
+      p.e[n] = to_element<operand_element>(at < dim ? x[at < dim ? at : 0] : real(0));
+    }
+    return p;
   }
 };
 

@@ -116,7 +116,7 @@ struct row_grads_kernel {
     simt::copy_async_wait<0>();
     if constexpr (feature_grads::exact_rows) {
       simt::block_sync();
-      widen_rows<kThreads, Map>(s.x);
+      widen_rows<kThreads, Map>(s.x.rounded, s.x.reals());
     }
     stage_x_values(p, s, x, 0);
     if constexpr (!OfKeys) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // From the sums of each piece to what a piece's queries need: the sum of all earlier pieces and the initial state, in
 // their order; and to the final state. Gradients run the other way: `initial` then comes after the last piece. A thread
-// follows one number of a state from piece to piece.
+// follows four numbers of a state from piece to piece.
 #ifndef LINATTN_CUDA_KERNEL_SCAN_HPP
 #define LINATTN_CUDA_KERNEL_SCAN_HPP
 
 #include <linattn/cuda/problem.hpp>
 #include <linattn/simt/simt.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS {
@@ -54,58 +55,90 @@ struct scan_kernel {
     std::int64_t const tokens = sequence.end - sequence.begin;
     std::int64_t const pieces = tokens > 0 ? (tokens + p.piece_tokens - 1) / p.piece_tokens : 1;
     std::int64_t const total = std::int64_t{p.feature_dim} * (p.shape.value_dim + 1);
-    LINATTN_SIMT_NO_UNROLL
-    for (int i = static_cast<int>(simt::thread_idx().x); i < numbers; i += kThreads) {
-      std::int64_t const number = std::int64_t{part} * numbers + i;
-      if (number >= total) {
-        return;
-      }
-      place const at{static_cast<int>(number / (p.shape.value_dim + 1)),
-                     static_cast<int>(number % (p.shape.value_dim + 1)), p.shape.value_dim};
-      Real sum = Real(0);
-      if (p.initial.present()) {
-        Real const* const from = at.in(p.initial.at(n, head));
-        sum = from != nullptr ? simt::load(from) : Real(0);
-      }
-      LINATTN_SIMT_NO_UNROLL
-      for (std::int64_t piece = 0; piece < pieces; ++piece) {
-        std::int64_t const n_th = p.result == scan_result::after_piece ? pieces - 1 - piece : piece;
-        Real* const own = at.in(p.pieces.at(first + n_th, head));
-        if (own != nullptr) {
-          Real const before = sum;
-          sum += simt::load(own);
-          simt::store(own, before);
-        }
-      }
-      if (p.result == scan_result::whole) {
-        Real* const own = at.in(p.pieces.at(first, head));
-        if (own != nullptr) {
-          simt::store(own, sum);
-        }
-      }
-      if (p.final.present()) {
-        Real* const to = at.in(p.final.at(n, head));
-        if (to != nullptr) {
-          simt::store(to, sum);
-        }
-      }
+    place at[std::size_t{each}];
+    Real sum[std::size_t{each}];
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < each; ++i) {
+      std::int64_t const number = std::int64_t{part} * numbers + i * kThreads + simt::thread_idx().x;
+      at[i] = {static_cast<int>(number / (p.shape.value_dim + 1)), static_cast<int>(number % (p.shape.value_dim + 1)),
+               p.shape.value_dim, number < total};
+    }
+    load_all(sum, at, p.initial.present() ? p.initial.at(n, head) : device_slot<Real const>{});
+    add_pieces(p, sum, at, first, head, pieces);
+    if (p.result == scan_result::whole) {
+      store_all(at, p.pieces.at(first, head), sum);
+    }
+    if (p.final.present()) {
+      store_all(at, p.final.at(n, head), sum);
     }
   }
 
  private:
+  static constexpr int each = numbers / kThreads;
+
   struct place {
     int feature;
     int value;  // value_dim: k_sum
     int value_dim;
+    bool there;
 
     template <class T>
     LINATTN_DEVICE T* in(device_slot<T> const& slot) const {
+      if (!there) {
+        return nullptr;
+      }
       if (value < value_dim) {
         return slot.kv != nullptr ? slot.kv + feature * slot.feature_stride + value * slot.value_stride : nullptr;
       }
       return slot.k_sum != nullptr ? slot.k_sum + feature * slot.k_sum_stride : nullptr;
     }
   };
+
+  /// Zero where there is nothing.
+  template <class T>
+  static LINATTN_DEVICE void load_all(Real (&x)[std::size_t{each}], place const (&at)[std::size_t{each}],
+                                      device_slot<T> const& from) {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < each; ++i) {
+      T* const own = at[i].in(from);
+      x[i] = own != nullptr ? simt::load(own) : Real(0);
+    }
+  }
+  static LINATTN_DEVICE void store_all(place const (&at)[std::size_t{each}], device_slot<Real> const& to,
+                                       Real const (&x)[std::size_t{each}]) {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < each; ++i) {
+      Real* const own = at[i].in(to);
+      if (own != nullptr) {
+        simt::store(own, x[i]);
+      }
+    }
+  }
+
+  /// A piece is loaded while the one before is added.
+  static LINATTN_DEVICE void add_pieces(Params const& p, Real (&sum)[std::size_t{each}],
+                                        place const (&at)[std::size_t{each}], std::int64_t first, int head,
+                                        std::int64_t pieces) {
+    auto const slot = [&](std::int64_t piece) {
+      std::int64_t const n_th = p.result == scan_result::after_piece ? pieces - 1 - piece : piece;
+      return p.pieces.at(first + n_th, head);
+    };
+    Real own[std::size_t{each}];
+    load_all(own, at, slot(0));
+    LINATTN_SIMT_NO_UNROLL
+    for (std::int64_t piece = 0; piece < pieces; ++piece) {
+      Real next[std::size_t{each}] = {};
+      if (piece + 1 < pieces) {
+        load_all(next, at, slot(piece + 1));
+      }
+      store_all(at, slot(piece), sum);  // what went before
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < each; ++i) {
+        sum[i] += own[i];
+        own[i] = next[i];
+      }
+    }
+  }
 };
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS

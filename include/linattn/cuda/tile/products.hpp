@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The two products of the kernels that weigh pairs of tokens: a warp's 16 rows by the 64 rows of a tile, and what
-// becomes of it times the columns of a tile.
+// The products of the kernels that weigh pairs of tokens: a warp's rows by the rows of a tile, and what becomes of it
+// times the columns of a tile.
 #ifndef LINATTN_CUDA_TILE_PRODUCTS_HPP
 #define LINATTN_CUDA_TILE_PRODUCTS_HPP
 
@@ -47,6 +47,38 @@ LINATTN_DEVICE void multiply_weights(typename Operand::real (&c)[N][4], typename
       load_b<Operand>(columns, b, 8 * n, 8 * m);
       Operand::mma(c[m], weights, columns[0], columns[1]);
       Operand::mma(c[m + 1], weights, columns[2], columns[3]);
+    }
+  }
+}
+
+/// c += A B^T: 16 columns of `b` from `column`, of its 8 N rows from `row`; blocks of 16 rows share what is loaded.
+template <class Operand, std::size_t Blocks, std::size_t N, class B>
+LINATTN_DEVICE void multiply_block_rows(typename Operand::real (&c)[Blocks][N][4],
+                                        typename Operand::word const (&a)[Blocks][4], B const& b, int row, int column) {
+  LINATTN_SIMT_UNROLL
+  for (int n = 0; n < static_cast<int>(N); n += 2) {
+    typename Operand::word others[4];
+    load_b_transposed<Operand>(others, b, row + 8 * n, column);
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < static_cast<int>(Blocks); ++i) {
+      Operand::mma(c[i][n], a[i], others[0], others[1]);
+      Operand::mma(c[i][n + 1], a[i], others[2], others[3]);
+    }
+  }
+}
+
+/// c += A B: 16 rows of `b` from `row`, the first 8 N columns of it.
+template <class Operand, std::size_t Blocks, std::size_t N, class B>
+LINATTN_DEVICE void multiply_blocks(typename Operand::real (&c)[Blocks][N][4],
+                                    typename Operand::word const (&a)[Blocks][4], B const& b, int row) {
+  LINATTN_SIMT_UNROLL
+  for (int n = 0; n < static_cast<int>(N); n += 2) {
+    typename Operand::word columns[4];
+    load_b<Operand>(columns, b, row, 8 * n);
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < static_cast<int>(Blocks); ++i) {
+      Operand::mma(c[i][n], a[i], columns[0], columns[1]);
+      Operand::mma(c[i][n + 1], a[i], columns[2], columns[3]);
     }
   }
 }

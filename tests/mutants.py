@@ -218,6 +218,8 @@ MUTANTS = [
      "int const members = 1;"),
     ("cuda_backward", CUDA + "problem.hpp", "sequence.end - begin > piece_tokens ? begin + piece_tokens : sequence.end",
      "sequence.end"),
+    ("cuda_backward", CUDA + "kernel_states.hpp", "OfQueries ? piece.index == 0 : piece.last()", "piece.last()"),
+    ("cuda_forward", CUDA + "kernel_scan.hpp", "p.all_pieces ? pieces : pieces - 1", "pieces"),
     ("cuda_backward", CUDA + "kernel_scan.hpp", "p.result == scan_result::after_piece ? pieces - 1 - piece : piece",
      "piece"),
     ("cuda_gradient", CUDA + "tile/feature_grads.hpp", "int const before = simt::lane() / 4 * 4 + (simt::lane() + 3) % 4;",

@@ -180,10 +180,18 @@ class backward_call {
     k_.prepared.run(stream, where);
     scale_grads(stream);
     if (!cut_.one_piece) {
-      launch_items<sums<false>>(
-          stream,
-          {attn_.map, shape_, k_.prepared.rows, rows_of(args_.v), pieces_, cut_.state_tokens, value_tiles_, 0, {}},
-          where);
+      launch_items<sums<false>>(stream,
+                                {attn_.map,
+                                 shape_,
+                                 k_.prepared.rows,
+                                 rows_of(args_.v),
+                                 pieces_,
+                                 !shape_.causal,
+                                 cut_.state_tokens,
+                                 value_tiles_,
+                                 0,
+                                 {}},
+                                where);
       run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), {}, cut_.state_tokens, map::feature_dim,
                   scan_result::before_piece, where);
     }
@@ -194,12 +202,14 @@ class backward_call {
       run_keys_and_values(stream, states_of(args_.grad_final_state));
     }
     if (sums_) {
-      launch_items<sums<true>>(stream,
-                               {attn_.map, shape_, q_.prepared.rows, read_only(scaled_), pieces_, cut_.state_tokens,
-                                value_tiles_, 0, read_only(weights_)},
-                               where);
-      run_scan_of(stream, shape_, pieces_, states_of(args_.grad_final_state), states_of(args_.grad_initial_state),
-                  cut_.state_tokens, map::feature_dim, scan_result::after_piece, where);
+      device_states<real> const initial = states_of(args_.grad_initial_state);
+      launch_items<sums<true>>(
+          stream,
+          {attn_.map, shape_, q_.prepared.rows, read_only(scaled_), pieces_, needs_all_pieces(shape_, initial),
+           cut_.state_tokens, value_tiles_, 0, read_only(weights_)},
+          where);
+      run_scan_of(stream, shape_, pieces_, states_of(args_.grad_final_state), initial, cut_.state_tokens,
+                  map::feature_dim, scan_result::after_piece, where);
     }
     if (!cut_.one_piece) {
       run_keys_and_values(stream, read_only(pieces_));

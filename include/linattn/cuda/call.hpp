@@ -105,6 +105,12 @@ struct prepared_rows {
   }
 };
 
+/// Whether the whole sum of a sequence is asked for: in a state at its end, or by queries that see everything.
+template <class Real>
+bool needs_all_pieces(device_shape const& shape, device_states<Real> const& final) noexcept {
+  return final.present() || !shape.causal;
+}
+
 /// From the sums of pieces to what goes before or after each piece, or to the whole if queries see everything; and to
 /// the state at the other end.
 template <class Real>
@@ -116,7 +122,7 @@ void run_scan_of(simt::stream_t stream, device_shape const& shape, device_states
   launch_items<kernel>(
       stream,
       {shape, pieces, initial, final, piece_tokens, features, shape.causal ? causal_result : scan_result::whole,
-       static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
+       needs_all_pieces(shape, final), static_cast<int>((numbers + kernel::numbers - 1) / kernel::numbers), 0},
       where);
 }
 
@@ -176,10 +182,13 @@ class forward_call {
       run_outputs(stream, states_of(args_.initial_state));
     }
     if (sums_) {
-      launch_items<states_pass>(
-          stream, {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, cut_.state_tokens, value_tiles_, 0}, where);
-      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), states_of(args_.final_state),
-                  cut_.state_tokens, map::feature_dim, scan_result::before_piece, where);
+      device_states<real> const final = states_of(args_.final_state);
+      launch_items<states_pass>(stream,
+                                {attn_.map, shape_, k_.rows, rows_of(args_.v), pieces_, needs_all_pieces(shape_, final),
+                                 cut_.state_tokens, value_tiles_, 0},
+                                where);
+      run_scan_of(stream, shape_, pieces_, states_of(args_.initial_state), final, cut_.state_tokens, map::feature_dim,
+                  scan_result::before_piece, where);
     }
     if (!cut_.one_piece) {
       run_outputs(stream, read_only(pieces_));

@@ -82,11 +82,12 @@ class fused_call {
   template <fused_work Work>
   void launch(simt::stream_t stream, device_states<real const> const& before, bool before_a_sequence,
               device_states<real> const& after, bool after_a_sequence) const {
-    launch_items<kernel<Work>>(stream,
-                               {attn_.map, attn_.normalizer, shape_, rows_of(args_.q), rows_of(args_.k),
-                                rows_of(args_.v), rows_of(args_.out), rows_of(args_.denominator), before, after,
-                                piece_tokens_, before_a_sequence, after_a_sequence, value_tiles_, 0},
-                               "forward");
+    launch_items<kernel<Work>>(
+        stream,
+        {attn_.map, attn_.normalizer, shape_, rows_of(args_.q), rows_of(args_.k), rows_of(args_.v), rows_of(args_.out),
+         rows_of(args_.denominator), before, after, needs_all_pieces(shape_, states_of(args_.final_state)),
+         piece_tokens_, before_a_sequence, after_a_sequence, value_tiles_, 0},
+        "forward");
   }
 
   void scan(simt::stream_t stream, device_states<real const> const& initial) const {

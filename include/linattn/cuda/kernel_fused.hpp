@@ -50,6 +50,7 @@ struct fused_params {
   device_rows<Real> denominator;     // data may be null
   device_states<Real const> before;  // what went before, or absent
   device_states<Real> after;         // or absent
+  bool all_pieces;                   // of sums; or nobody asks for those of a sequence's last piece
   std::int64_t piece_tokens;
   bool before_a_sequence;  // those states are numbered by sequence, not by piece
   bool after_a_sequence;
@@ -78,6 +79,9 @@ struct fused_item {
     kv_head = Work == fused_work::sums ? head : p.shape.kv_head_of(head);
   }
 
+  [[nodiscard]] LINATTN_DEVICE bool unused(Params const& p) const {
+    return piece.unused() || (Work == fused_work::sums && !p.all_pieces && piece.last());
+  }
   /// The state before the piece; p.before is present.
   [[nodiscard]] LINATTN_DEVICE auto before(Params const& p) const {
     std::int64_t const unit = p.before_a_sequence ? piece.sequence.index
@@ -136,7 +140,7 @@ struct fused_kernel {
 
   static LINATTN_DEVICE void run(Params const& p, Shared& s) {
     item_type const item(p, value_tile);
-    if (item.piece.unused()) {
+    if (item.unused(p)) {
       return;  // all of the block
     }
     if (simt::warp() < value_warps) {

@@ -52,7 +52,7 @@ struct fused_groups_kernel {
 
   static LINATTN_DEVICE void run(Params const& p, Shared& s) {
     item_type const item(p, value_tile);
-    if (item.piece.unused()) {
+    if (item.unused(p)) {
       return;  // all of the block
     }
     int const warp_column = item.column + value_warp() * 16;

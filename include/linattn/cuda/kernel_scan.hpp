@@ -34,6 +34,7 @@ struct scan_kernel {
     std::int64_t piece_tokens;
     int feature_dim;
     scan_result result;
+    bool all_pieces;  // or the piece that comes last in the order of adding has no sums
     int blocks_a_state;
     std::int64_t first_item;
   };
@@ -123,12 +124,15 @@ struct scan_kernel {
       std::int64_t const n_th = p.result == scan_result::after_piece ? pieces - 1 - piece : piece;
       return p.pieces.at(first + n_th, head);
     };
-    Real own[std::size_t{each}];
-    load_all(own, at, slot(0));
+    std::int64_t const summed = p.all_pieces ? pieces : pieces - 1;
+    Real own[std::size_t{each}] = {};
+    if (summed > 0) {
+      load_all(own, at, slot(0));
+    }
     LINATTN_SIMT_NO_UNROLL
     for (std::int64_t piece = 0; piece < pieces; ++piece) {
       Real next[std::size_t{each}] = {};
-      if (piece + 1 < pieces) {
+      if (piece + 1 < summed) {
         load_all(next, at, slot(piece + 1));
       }
       store_all(at, slot(piece), sum);  // what went before

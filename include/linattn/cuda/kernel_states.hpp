@@ -50,6 +50,7 @@ struct states_kernel {
     device_rows<row_element const> k;
     device_rows<value_element const> v;
     device_states<real> states;  // one a piece; k_sum may be absent
+    bool all_pieces;             // or nobody asks for the sums of a sequence's last piece; of queries, the first
     std::int64_t piece_tokens;
     int value_tiles;
     std::int64_t first_item;
@@ -73,7 +74,7 @@ struct states_kernel {
     int const column = item.digit(p.value_tiles) * value_tile;
     int const head = item.digit(p.shape.kv_heads);
     device_piece const piece = p.shape.piece(item.rest(), p.piece_tokens);
-    if (piece.unused()) {
+    if (piece.unused() || (!p.all_pieces && (OfQueries ? piece.index == 0 : piece.last()))) {
       return;  // all of the block
     }
 

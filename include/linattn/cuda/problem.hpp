@@ -104,6 +104,7 @@ struct device_piece {
 
   /// A number that no tokens belong to. An empty sequence has one piece, which is none of these.
   [[nodiscard]] LINATTN_DEVICE bool unused() const { return index > 0 && begin >= end; }
+  [[nodiscard]] LINATTN_DEVICE bool last() const { return end >= sequence.end; }
   [[nodiscard]] LINATTN_DEVICE int size() const { return static_cast<int>(end - begin); }
 };
 

@@ -57,3 +57,6 @@ LINATTN_TEST_PARALLEL(linattn::elu_plus_one<128>, float)
 using based = default_attention<linattn::taylor<16>, linattn::bf16>;
 template void linattn::step(linattn::cuda_executor<> const&, based const&, based::state_type const&,
                             based::step_args const&);
+using paper = default_attention<linattn::rebased<16>, linattn::bf16>;
+template void linattn::step(linattn::cuda_executor<> const&, paper const&, paper::state_type const&,
+                            paper::step_args const&);

@@ -75,8 +75,12 @@ struct fused_groups_kernel {
   static LINATTN_DEVICE int group() { return simt::warp() % groups; }
   static LINATTN_DEVICE int value_warp() { return simt::warp() / groups; }
 
-  static LINATTN_DEVICE void start(chunk_type& to, int thread, chunk_source<Element> const& from, std::int64_t begin,
-                                   int count) {
+  /// This thread; addresses that follow from it are computed anew for each chunk.
+  static LINATTN_DEVICE int own_thread(chunk_type const& now) {
+    return simt::anew(static_cast<int>(simt::thread_idx().x), &now);
+  }
+  static LINATTN_DEVICE void start(chunk_type& to, chunk_source<Element> const& from, std::int64_t begin, int count) {
+    int const thread = own_thread(to);
     to.start_rows(thread, from, begin, count);
     if constexpr (updates) {
       to.start_values(thread, from, begin, count);
@@ -86,17 +90,14 @@ struct fused_groups_kernel {
 
   /// All chunks of the piece; the next one is under way while a chunk is worked on.
   static LINATTN_DEVICE void sweep(Params const& p, Shared& s, state_type& state, item_type const& item) {
-    int const thread = static_cast<int>(simt::thread_idx().x);
     device_piece const& piece = item.piece;
     chunk_source<Element> const source{p.q,       p.k,          p.v,         piece.sequence.batch,
                                        item.head, item.kv_head, item.column, p.shape.value_dim};
-    place_type const place(p.out, p.denominator, piece.sequence.batch, item.head, piece.begin,
-                           item.column + value_warp() * 16, p.shape.value_dim);
     auto const count_from = [&](std::int64_t begin) {
       return piece.end - begin < chunk ? static_cast<int>(piece.end - begin) : chunk;
     };
     if (piece.begin < piece.end) {
-      start(s.stages[0], thread, source, piece.begin, count_from(piece.begin));
+      start(s.stages[0], source, piece.begin, count_from(piece.begin));
     }
     int stage = 0;
     LINATTN_SIMT_NO_UNROLL
@@ -104,13 +105,14 @@ struct fused_groups_kernel {
       int const count = count_from(begin);
       simt::copy_async_wait<0>();
       chunk_type& now = s.stages[stage];
+      int const thread = own_thread(now);
       now.finish_rows(thread, p.map, source, count);
       if constexpr (updates) {
         now.finish_values(thread);
       }
       simt::block_sync();  // the chunk is there, and the other stage has been read
       if (begin + chunk < piece.end) {
-        start(s.stages[stage ^ 1], thread, source, begin + chunk, count_from(begin + chunk));
+        start(s.stages[stage ^ 1], source, begin + chunk, count_from(begin + chunk));
       }
       LINATTN_SIMT_NO_UNROLL
       for (int row = 0; row < count; row += step) {
@@ -120,7 +122,7 @@ struct fused_groups_kernel {
         simt::block_sync();  // the shares are there; the loop's next barrier keeps them until they have been read
         LINATTN_SIMT_NO_UNROLL
         for (int row = group() * step; row < count; row += groups * step) {
-          complete_step(p, s, now, place, static_cast<int>(begin - piece.begin) + row, row, count - row);
+          complete_step(p, s, now, item, begin + row, row, count - row);
         }
       }
     }
@@ -146,8 +148,8 @@ struct fused_groups_kernel {
   }
 
   /// The outputs of a step from the groups' shares, and the step's own keys.
-  static LINATTN_DEVICE void complete_step(Params const& p, Shared& s, chunk_type const& now, place_type const& place,
-                                           int time, int row, int left) {
+  static LINATTN_DEVICE void complete_step(Params const& p, Shared& s, chunk_type const& now, item_type const& item,
+                                           std::int64_t time, int row, int left) {
     step_outputs<real> result{};
     s.add(result.out, result.den, row / step, value_warp());
     if constexpr (updates) {
@@ -158,7 +160,10 @@ struct fused_groups_kernel {
       }
       result.template attend<true, Operand>(q, p.map, now, row, value_warp() * 16);
     }
-    result.write(p.normalizer, place, time, left);
+    // Nothing of it is kept from step to step: beside a state there is no room.
+    place_type const place(p.out, p.denominator, item.piece.sequence.batch, item.head, time,
+                           item.column + value_warp() * 16, p.shape.value_dim);
+    result.write(p.normalizer, place, 0, left);
   }
 };
 

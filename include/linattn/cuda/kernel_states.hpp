@@ -31,13 +31,12 @@ struct states_kernel {
   using features = features_of<Map, Operand>;
   static constexpr char const* name = "launching states_kernel";
   static constexpr int kThreads = 128;
-  static constexpr int kMinBlocks =
-      Prepared && !OfQueries && sizeof(operand_element) == 2 && Map::head_dim <= 64 ? 3 : 2;
+  static constexpr bool narrow_rows = Prepared && sizeof(operand_element) == 2;
+  static constexpr int kMinBlocks = narrow_rows && !OfQueries && Map::head_dim > 32 && Map::head_dim <= 64 ? 3 : 2;
   static constexpr int tokens = 64;  // a step
   static constexpr int value_tile = 64;
   // Blocks of 16 features, a warp: two share what is loaded of values.
-  static constexpr int blocks =
-      Prepared && sizeof(operand_element) == 2 && features::count > 64 && !features::exact_rows ? 2 : 1;
+  static constexpr int blocks = narrow_rows && features::count > 64 && !features::exact_rows ? 2 : 1;
   static constexpr int feature_tile = 64 * blocks;
   static constexpr int feature_tiles_of_state = (features::count + feature_tile - 1) / feature_tile;
   using pairs_tile = staged_pairs<Map, row_element, value_element, Operand, Prepared, kThreads, value_tile>;

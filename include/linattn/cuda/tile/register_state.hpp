@@ -108,12 +108,16 @@ struct register_state : group_rows<Map, Operand> {
   }
 
  private:
-  /// f(number, packed feature, value, factor, second) for what this lane holds of kv, in memory at `kv_memory`.
+  /// f(number, packed feature, value, factor, second) for what this lane holds of kv. Two octets at a time, whose places
+  /// are computed anew: those of all would not fit into the registers.
   template <class F>
   LINATTN_DEVICE void visit(real const* kv_memory, int column, int value_dim, F&& f) {
     LINATTN_SIMT_UNROLL
     for (int n = 0; n < shares::octets; ++n) {
-      int const lane = simt::anew(simt::lane(), kv_memory + n);  // or the places of all octets are kept side by side
+      if (n % 2 == 0) {
+        simt::warp_sync();
+      }
+      int const lane = simt::anew(simt::lane(), kv_memory + n);
       int const g = lane / 4;
       int const t = lane % 4;
       LINATTN_SIMT_UNROLL

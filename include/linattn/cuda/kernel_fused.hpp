@@ -113,8 +113,8 @@ struct fused_kernel {
   static constexpr int team = 32 * value_warps;  // threads: first those of the keys, then those of the queries
   static constexpr char const* name = "launching fused_kernel";
   static constexpr int kThreads = outputs ? 2 * team : team;
-  // 128 registers hold 18 octets, the most without linear ones; with three blocks of one team, 168.
-  static constexpr int kMinBlocks = sizeof(word) == 4 && state_type::octets <= 18 ? (outputs ? 2 : 3) : 1;
+  // 128 registers hold 18 octets, those of 16 dims without linear ones.
+  static constexpr int kMinBlocks = sizeof(word) == 4 && state_type::octets <= 18 ? 2 : 1;
   using chunk_type = staged_chunk<Map, Element, Operand, team, value_tile, outputs, updates>;
   static constexpr int chunk = chunk_type::tokens;
   static constexpr int step = 16;

@@ -123,6 +123,7 @@ struct fused_kernel {
   using Params = fused_params<Map, Norm, Element, real>;
   using item_type = fused_item<work, Params>;
   using place_type = output_place<Element, real>;
+  static constexpr bool keeps_state = sizeof(word) == 4;  // a query warp, for a chunk; wide words fill its registers
   struct stages_type {
     chunk_type stages[2];
   };
@@ -263,9 +264,14 @@ struct fused_kernel {
       sweep<true, false>(p, s, item, [&](int stage, std::int64_t begin, int count) {
         int const state_at = updates ? stage : 0;
         packed_type state;
-        state.load(s.states[state_at][value_warp()]);
+        if constexpr (keeps_state) {
+          state.load(s.states[state_at][value_warp()]);
+        }
         LINATTN_SIMT_NO_UNROLL
         for (int row = 0; row < count; row += step) {
+          if constexpr (!keeps_state) {
+            state.load(s.states[state_at][value_warp()]);
+          }
           step_outputs<real> const result = outputs_of(p, s.stages[stage], state, s.counts[state_at], unscale, row);
           result.write(p.normalizer, place, static_cast<int>(begin - item.piece.begin) + row, count - row);
         }

@@ -7,7 +7,6 @@
 #define LINATTN_CUDA_KERNEL_OUTPUTS_HPP
 
 #include <linattn/cuda/problem.hpp>
-#include <linattn/cuda/tile/chunk.hpp>
 #include <linattn/cuda/tile/features.hpp>
 #include <linattn/cuda/tile/products.hpp>
 #include <linattn/cuda/tile/rows.hpp>

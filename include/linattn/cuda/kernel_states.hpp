@@ -6,7 +6,6 @@
 #define LINATTN_CUDA_KERNEL_STATES_HPP
 
 #include <linattn/cuda/problem.hpp>
-#include <linattn/cuda/tile/chunk.hpp>
 #include <linattn/cuda/tile/features.hpp>
 #include <linattn/cuda/tile/products.hpp>
 #include <linattn/cuda/tile/rows.hpp>

@@ -89,7 +89,7 @@ struct staged_chunk {
       real x[std::size_t{dim}] = {};
       if (row < count) {
         Element const* const raw = raw_row(side, row);
-        read_raw(x, raw);
+        read_copied_row(x, raw);
         if (side == role::query) {  // a role that is known: or the parameters' addresses would be looked up in memory
           simt::anew(map, raw).prepare(x, role::query, from.head);
         } else {
@@ -107,12 +107,7 @@ struct staged_chunk {
         int const row = thread / pieces_per_row + i * (Threads / pieces_per_row);
         auto* const place = v.row(row) + thread % pieces_per_row * raw_piece::size;
         raw_piece const p = simt::load(reinterpret_cast<raw_piece const*>(place));
-        element_piece<operand_element> converted;
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < raw_piece::size; ++n) {
-          converted.e[n] = to_element<operand_element>(to_real<real>(p.e[n]));
-        }
-        simt::store(reinterpret_cast<element_piece<operand_element>*>(place), converted);
+        simt::store(reinterpret_cast<element_piece<operand_element>*>(place), convert_piece<operand_element, real>(p));
       }
     }
   }
@@ -165,58 +160,7 @@ struct staged_chunk {
       simt::store(to + n, n < left ? simt::load_readonly(from + n) : to_element<Element>(real(0)));
     }
   }
-
-  static LINATTN_DEVICE void read_raw(real (&x)[std::size_t{dim}], Element const* from) {
-    if constexpr (whole_pieces) {
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < dim; i += raw_piece::size) {
-        raw_piece const p = simt::load(reinterpret_cast<raw_piece const*>(from + i));
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < raw_piece::size; ++n) {
-          x[i + n] = to_real<real>(p.e[n]);
-        }
-      }
-    } else {
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < dim; ++i) {
-        x[i] = to_real<real>(simt::load(from + i));
-      }
-    }
-  }
 };
-
-/// Two neighbouring elements, stored at once.
-template <class Element>
-struct alignas(2 * sizeof(Element)) element_pair {
-  Element low, high;
-};
-template <class Element, class Real>
-LINATTN_DEVICE element_pair<Element> pair_of(Real low, Real high) {
-  if constexpr (std::is_same_v<Element, f16>) {
-    return __builtin_bit_cast(element_pair<f16>, simt::pack_f16x2(static_cast<float>(low), static_cast<float>(high)));
-  } else if constexpr (std::is_same_v<Element, bf16>) {
-    return __builtin_bit_cast(element_pair<bf16>, simt::pack_bf16x2(static_cast<float>(low), static_cast<float>(high)));
-  } else {
-    return {to_element<Element>(low), to_element<Element>(high)};
-  }
-}
-
-/// Two neighbouring numbers of an output row, as far as they are inside it. `vectors`: rows begin at 16-byte
-/// boundaries.
-template <class Element, class Real>
-LINATTN_DEVICE void write_pair(Element* row, int column, int columns, bool vectors, Real low, Real high) {
-  element_pair<Element> const both = pair_of<Element>(low, high);
-  if (vectors && column + 1 < columns) {
-    simt::store(reinterpret_cast<element_pair<Element>*>(row + column), both);
-    return;
-  }
-  if (column < columns) {
-    simt::store(row + column, both.low);
-  }
-  if (column + 1 < columns) {
-    simt::store(row + column + 1, both.high);
-  }
-}
 
 }  // namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_SIMT_NS
 

@@ -188,22 +188,7 @@ struct raw_rows {
 
   template <class Real>
   LINATTN_DEVICE void read(Real (&x)[std::size_t{Dim}], int row) const {
-    Element const* const from = data + row * stride;
-    if constexpr (Dim % piece::size == 0) {
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < Dim; i += piece::size) {
-        piece const p = simt::load(reinterpret_cast<piece const*>(from + i));
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < piece::size; ++n) {
-          x[i + n] = to_real<Real>(p.e[n]);
-        }
-      }
-    } else {
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < Dim; ++i) {
-        x[i] = to_real<Real>(simt::load(from + i));
-      }
-    }
+    read_copied_row(x, data + row * stride);
   }
 };
 
@@ -212,9 +197,6 @@ struct raw_rows {
 template <class T, class Real>
 LINATTN_DEVICE void write_fragments(device_rows<T> const& rows, std::int64_t first, std::int64_t row, int column,
                                     int left, int columns, Real const (&values)[2][4]) {
-  struct alignas(2 * sizeof(T)) pair {
-    T low, high;
-  };
   int const g = simt::lane() / 4;
   int const at = column + simt::lane() % 4 * 2;
   T* const to = rows.data + (first + (row + g) * rows.time_stride + at);
@@ -222,8 +204,8 @@ LINATTN_DEVICE void write_fragments(device_rows<T> const& rows, std::int64_t fir
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < 4; ++i) {
       if (i / 2 * 8 + g < left && at + i % 2 * 8 < columns) {
-        simt::store(reinterpret_cast<pair*>(to + i / 2 * 8 * rows.time_stride + i % 2 * 8),
-                    pair{to_element<T>(values[i % 2][i / 2 * 2]), to_element<T>(values[i % 2][i / 2 * 2 + 1])});
+        simt::store(reinterpret_cast<element_pair<T>*>(to + i / 2 * 8 * rows.time_stride + i % 2 * 8),
+                    pair_of<T>(values[i % 2][i / 2 * 2], values[i % 2][i / 2 * 2 + 1]));
       }
     }
     return;

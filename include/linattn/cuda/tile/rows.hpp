@@ -32,6 +32,19 @@ struct alignas(16) element_piece {
   T e[std::size_t{size}];
 };
 
+/// Elements as operands of their size.
+template <class To, class Real, class T>
+LINATTN_DEVICE element_piece<To> convert_piece(element_piece<T> const& from) {
+  static_assert(sizeof(To) == sizeof(T),
+                "linattn::convert_piece: an operand format of another size; the element's own size; choose another");
+  element_piece<To> to;
+  LINATTN_SIMT_UNROLL
+  for (int n = 0; n < element_piece<T>::size; ++n) {
+    to.e[n] = to_element<To>(to_real<Real>(from.e[n]));
+  }
+  return to;
+}
+
 /// A row as real numbers; `vectors`: it begins at a 16-byte boundary.
 template <std::size_t Size, class Real, class T>
 LINATTN_DEVICE void read_row(Real (&x)[Size], T const* row, bool vectors) {
@@ -53,6 +66,28 @@ LINATTN_DEVICE void read_row(Real (&x)[Size], T const* row, bool vectors) {
   LINATTN_SIMT_UNROLL
   for (int i = 0; i < size; ++i) {
     x[i] = to_real<Real>(simt::load_readonly(row + i));
+  }
+}
+
+/// The same of a row that a thread has copied into shared memory itself, where rows begin at 16-byte boundaries.
+template <std::size_t Size, class Real, class T>
+LINATTN_DEVICE void read_copied_row(Real (&x)[Size], T const* row) {
+  using piece = element_piece<T>;
+  constexpr int size = static_cast<int>(Size);
+  if constexpr (size % piece::size == 0) {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < size; i += piece::size) {
+      piece const p = simt::load(reinterpret_cast<piece const*>(row + i));
+      LINATTN_SIMT_UNROLL
+      for (int n = 0; n < piece::size; ++n) {
+        x[i + n] = to_real<Real>(p.e[n]);
+      }
+    }
+  } else {
+    LINATTN_SIMT_UNROLL
+    for (int i = 0; i < size; ++i) {
+      x[i] = to_real<Real>(simt::load(row + i));
+    }
   }
 }
 
@@ -174,15 +209,41 @@ LINATTN_DEVICE void stage_values(Tile& tile, T const* first, std::int64_t time_s
     if constexpr (std::is_same_v<element, plain>) {
       simt::store(reinterpret_cast<piece*>(tile.row(row) + at), p);
     } else {
-      static_assert(sizeof(element) == sizeof(plain),
-                    "linattn::stage_values: an operand format of another size; the element's own size; choose another");
-      element_piece<element> converted;
-      LINATTN_SIMT_UNROLL
-      for (int n = 0; n < piece::size; ++n) {
-        converted.e[n] = to_element<element>(to_real<Real>(p.e[n]));
-      }
-      simt::store(reinterpret_cast<element_piece<element>*>(tile.row(row) + at), converted);
+      simt::store(reinterpret_cast<element_piece<element>*>(tile.row(row) + at), convert_piece<element, Real>(p));
     }
+  }
+}
+
+/// Two neighbouring elements, stored at once.
+template <class Element>
+struct alignas(2 * sizeof(Element)) element_pair {
+  Element low, high;
+};
+template <class Element, class Real>
+LINATTN_DEVICE element_pair<Element> pair_of(Real low, Real high) {
+  if constexpr (std::is_same_v<Element, f16>) {
+    return __builtin_bit_cast(element_pair<f16>, simt::pack_f16x2(static_cast<float>(low), static_cast<float>(high)));
+  } else if constexpr (std::is_same_v<Element, bf16>) {
+    return __builtin_bit_cast(element_pair<bf16>, simt::pack_bf16x2(static_cast<float>(low), static_cast<float>(high)));
+  } else {
+    return {to_element<Element>(low), to_element<Element>(high)};
+  }
+}
+
+/// Two neighbouring numbers of an output row, as far as they are inside it. `vectors`: rows begin at 16-byte
+/// boundaries.
+template <class Element, class Real>
+LINATTN_DEVICE void write_pair(Element* row, int column, int columns, bool vectors, Real low, Real high) {
+  element_pair<Element> const both = pair_of<Element>(low, high);
+  if (vectors && column + 1 < columns) {
+    simt::store(reinterpret_cast<element_pair<Element>*>(row + column), both);
+    return;
+  }
+  if (column < columns) {
+    simt::store(row + column, both.low);
+  }
+  if (column + 1 < columns) {
+    simt::store(row + column + 1, both.high);
   }
 }
 

@@ -73,7 +73,7 @@ struct staged_pairs {
       }
       real x[std::size_t{dim}] = {};
       if (row < count) {
-        read_raw_row(x, row);
+        read_copied_row(x, raw_row(row));
         simt::anew(map, raw_row(row)).prepare(x, side, head);
       }
       write_row(k, row, x);
@@ -119,38 +119,14 @@ struct staged_pairs {
       for_each_piece_of<ValueElement, ValueTile>(0, [&](int row, int at, std::int64_t) {
         using piece = element_piece<ValueElement>;
         piece const p = simt::load(reinterpret_cast<piece const*>(v.row(row) + at));
-        element_piece<operand_element> converted;
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < piece::size; ++n) {
-          converted.e[n] = to_element<operand_element>(to_real<real>(p.e[n]));
-        }
-        simt::store(reinterpret_cast<element_piece<operand_element>*>(v.row(row) + at), converted);
+        simt::store(reinterpret_cast<element_piece<operand_element>*>(v.row(row) + at),
+                    convert_piece<operand_element, real>(p));
       });
     }
   }
 
  private:
   LINATTN_DEVICE RowElement* raw_row(int row) { return reinterpret_cast<RowElement*>(k.row(row)); }
-
-  LINATTN_DEVICE void read_raw_row(real (&x)[std::size_t{dim}], int row) {
-    using piece = element_piece<RowElement>;
-    RowElement const* const from = raw_row(row);
-    if constexpr (dim % piece::size == 0) {
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < dim; i += piece::size) {
-        piece const p = simt::load(reinterpret_cast<piece const*>(from + i));
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < piece::size; ++n) {
-          x[i + n] = to_real<real>(p.e[n]);
-        }
-      }
-    } else {
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < dim; ++i) {
-        x[i] = to_real<real>(simt::load(from + i));
-      }
-    }
-  }
 
   /// The pieces of rows that this thread has copied.
   LINATTN_DEVICE void widen_pieces(real* reals) {

@@ -5,7 +5,7 @@
 #define LINATTN_CUDA_TILE_STEP_OUTPUTS_HPP
 
 #include <linattn/cuda/problem.hpp>
-#include <linattn/cuda/tile/chunk.hpp>
+#include <linattn/cuda/tile/rows.hpp>
 #include <linattn/cuda/tile/shared_tile.hpp>
 #include <linattn/simt/simt.hpp>
 

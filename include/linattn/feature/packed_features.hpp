@@ -65,7 +65,11 @@ struct packed_polynomial {
 #else
     float const root = std::sqrt(square);
 #endif
-    int row = static_cast<int>((static_cast<float>(odd) - root) * 0.5F);
+    return pair_near(n, static_cast<int>((static_cast<float>(odd) - root) * 0.5F));
+  }
+  /// The same of a pair that lies in this row or in a neighbour of it.
+  LINATTN_HOST_DEVICE static constexpr pair pair_near(int n, int row) {
+    constexpr int odd = 2 * HeadDim + 1;
     row -= n < row * (odd - row) / 2 ? 1 : 0;
     row += n >= (row + 1) * (odd - row - 1) / 2 ? 1 : 0;
     return {row, row + n - row * (odd - row) / 2};

@@ -59,11 +59,11 @@ struct packed_polynomial {
   /// The same without a table: row r begins at r (2 d + 1 - r) / 2; the root of that, rounded, is at most a row off.
   LINATTN_HOST_DEVICE static pair pair_by_root(int n) {
     constexpr int odd = 2 * HeadDim + 1;
-    auto const square = static_cast<float>(odd * odd - 8 * n);
+    auto const under = static_cast<float>(odd * odd - 8 * n);
 #if defined(__CUDA_ARCH__)
-    float const root = square * rsqrtf(square);
+    float const root = under * rsqrtf(under);
 #else
-    float const root = std::sqrt(square);
+    float const root = std::sqrt(under);
 #endif
     return pair_near(n, static_cast<int>((static_cast<float>(odd) - root) * 0.5F));
   }

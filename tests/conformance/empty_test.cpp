@@ -58,6 +58,27 @@ TEST_CASE_TEMPLATE("sequences of no tokens may be null: the state passes through
   CHECK(last.kv_data()[7] == 3.0F);
 }
 
+TEST_CASE_TEMPLATE("keys without a query head have gradients of zero, also beside what a forward saved", Attention, based,
+                   recurrent_based) {
+  // One block of tokens.
+  std::vector<float> numbers(20 * 2 * 5, 1.0F);
+  std::vector<float> grad_k(20 * 2 * 3, 7.0F);
+  std::vector<float> grad_v(20 * 2 * 5, 7.0F);
+  float* const some = numbers.data();  // empty, not null: a forward's outputs that were saved
+  linattn::backward(linattn::cpu_executor{}, Attention{},
+                    {.q = {some, {1, 0, 20, 3}, {0, 0, 3, 1}},
+                     .k = linattn::view_bthd(some, 1, 20, 2, 3),
+                     .v = linattn::view_bthd(some, 1, 20, 2, 5),
+                     .out = {some, {1, 0, 20, 5}, {0, 0, 5, 1}},
+                     .denominator = {some, {1, 0, 20}, {0, 0, 1}},
+                     .grad_out = {some, {1, 0, 20, 5}, {0, 0, 5, 1}},
+                     .grad_q = null_view(1, 0, 20, 3),
+                     .grad_k = linattn::view_bthd(grad_k.data(), 1, 20, 2, 3),
+                     .grad_v = linattn::view_bthd(grad_v.data(), 1, 20, 2, 5)});
+  CHECK(grad_k == std::vector<float>(grad_k.size(), 0.0F));
+  CHECK(grad_v == std::vector<float>(grad_v.size(), 0.0F));
+}
+
 TEST_CASE("a step with values of no columns may have null values") {
   std::vector<float> rows(2 * 2 * 3, 1.0F);
   linattn::host_state<map> state(2, 2, 0);

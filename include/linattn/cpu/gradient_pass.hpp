@@ -44,9 +44,9 @@ struct gradient_problem {
   [[nodiscard]] bool saved() const noexcept { return out.present() && denominator.present(); }
 
   /// Whether the pass by keys finds the gradients by queries too, from the same pairs: a sequence of this length is one
-  /// block, nothing goes through a state, and the row factors need no forward.
+  /// block, nothing goes through a state, and the row factors need no forward. Without queries there is none to find.
   [[nodiscard]] bool one_pass(std::int64_t length) const noexcept {
-    return plan.whole(length) && !initial_state.present() && !grad_final_state.present() &&
+    return shape.group() > 0 && plan.whole(length) && !initial_state.present() && !grad_final_state.present() &&
            !grad_initial_state.present() && (saved() || !normalizer.needs_denominator);
   }
 };

@@ -49,17 +49,18 @@ ENGINE_TESTS = {
     "segments": ["threads/segments_test.cpp"],
 }
 # The same tests on CUDA kernels that the host executor runs.
-CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
+CUDA_TESTS = {"cuda_forward": ["conformance/conformance_test.cpp"],
+              "cuda_fused": ["conformance/conformance_test.cpp"], "cuda_gradient": ["gradient/oracle_test.cpp"],
               "cuda_sweep": ["gradient/oracle_test.cpp"], "cuda_backward": ["cuda/backward_test.cpp"],
               "cuda_chunks": ["cuda/backward_test.cpp"], "cuda_accuracy": ["cuda/accuracy_test.cpp"],
               "cuda_shapes": ["cuda/shapes_test.cpp"]}
 CUDA_FLAGS = [f"-I{TESTS / 'cuda'}", "-fsanitize=thread", "--param=tsan-instrument-func-entry-exit=0"]
-# Their tuning: in precise_pieces, a piece of a sweep has two chunks.
-CUDA_SELECTORS = {"cuda_chunks": "precise_pieces"}
+# Their tuning: in precise_pieces, a piece of a sweep has two chunks; by default one has all of the fused form.
+CUDA_SELECTORS = {"cuda_chunks": "precise_pieces", "cuda_fused": "linattn::cuda_tuning"}
 # Their element types, as bits in the order float, bf16, f16, double. Sums of parameters' gradients are sharp in double
 # alone; f16 is swept.
-CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5, "cuda_chunks": 5,
-                 "cuda_accuracy": 2, "cuda_shapes": 5}
+CUDA_ELEMENTS = {"cuda_forward": 1, "cuda_fused": 4, "cuda_gradient": 9, "cuda_sweep": 4, "cuda_backward": 5,
+                 "cuda_chunks": 5, "cuda_accuracy": 2, "cuda_shapes": 5}
 # Tests that are one file.
 FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
@@ -274,10 +275,9 @@ MUTANTS = [
     ("cuda_forward", CUDA + "kernel_scan.hpp", "store_all(at, slot(piece), sum);", "store_all(at, slot(piece), own);"),
     ("cuda_forward", CUDA + "kernel_outputs.hpp", "key < count && sees", "sees"),
     ("cuda_forward", CUDA + "tile/register_sums.hpp", "h < linear_halves", "h < 1"),
-    ("cuda_forward", CUDA + "kernel_fused.hpp", "publish(s, stage ^ 1, state);", "publish(s, stage, state);"),
+    ("cuda_fused", CUDA + "kernel_fused.hpp", "publish(s, stage ^ 1, state);", "publish(s, stage, state);"),
     ("cuda_forward", CUDA + "kernel_fused.hpp", "key < row; key += step", "key + step < row; key += step"),
     ("cuda_forward", CUDA + "kernel_fused.hpp", "s.counts[stage] = state.sums.count;", "s.counts[stage] = real(0);"),
-    ("cuda_forward", CUDA + "kernel_fused.hpp", "      meet();  // in place", "      // in place"),
     ("cuda_forward", CUDA + "tile/step_outputs.hpp", "8 * n + 2 * t + e % 2 <= g + e / 2 * 8",
      "8 * n + 2 * t + e % 2 < g + e / 2 * 8"),
     ("cuda_forward", CUDA + "tile/step_outputs.hpp", "place.vectors && place.columns >= 16;", "place.vectors;"),

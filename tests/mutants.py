@@ -132,8 +132,8 @@ MUTANTS = [
     ("conformance", CPU + "forward_pass.hpp", "    if (p_.denominator.present() && columns_.begin == 0) {",
      "    if (p_.denominator.present() && columns_.begin != 0) {"),
     ("conformance", "normalizer/sum.hpp", "detail::reciprocal(den + static_cast<T>(eps))", "detail::reciprocal(den)"),
-    ("conformance", "feature/rebased.hpp", "x[i] = (x[i] * T(gammas.template next<real>()) + T(betas.template next<real>()))",
-     "x[i] = (x[i] * T(gammas.template next<real>()) - T(betas.template next<real>()))"),
+    ("conformance", "feature/rebased.hpp", "x[i] = x[i] + T(betas.template at<real>(i));",
+     "x[i] = x[i] - T(betas.template at<real>(i));"),
     ("conformance", CPU + "joint.hpp", "map.prepare_row(map.self, r, static_cast<int>(heads), rows);",
      "map.prepare_row(map.self, r, 1, rows);"),
     # --- token by token

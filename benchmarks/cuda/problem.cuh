@@ -63,21 +63,17 @@ class problem {
   problem& operator=(problem const&) = delete;
 
   /// The arguments of set number `run`, round and round. For a training the denominators are saved too.
-  [[nodiscard]] typename Attention::forward_args arguments(int run) const { return arguments_of<Attention>(run); }
-  [[nodiscard]] typename Attention::backward_args gradient_arguments(int run) const {
-    return gradient_arguments_of<Attention>(run);
-  }
-  /// The same for another strategy.
-  template <class Other>
-  [[nodiscard]] typename Other::forward_args arguments_of(int run) const {
+  /// Other: an attention in another strategy.
+  template <class Other = Attention>
+  [[nodiscard]] typename Other::forward_args arguments(int run) const {
     typename Other::forward_args args{.q = view(run, q), .k = view(run, k), .v = view(run, v), .out = view(run, out)};
     if (training_) {
       args.denominator = denominators();
     }
     return args;
   }
-  template <class Other>
-  [[nodiscard]] typename Other::backward_args gradient_arguments_of(int run) const {
+  template <class Other = Attention>
+  [[nodiscard]] typename Other::backward_args gradient_arguments(int run) const {
     return {.q = view(run, q),
             .k = view(run, k),
             .v = view(run, v),

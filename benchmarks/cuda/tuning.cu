@@ -49,8 +49,8 @@ struct measure_tuning {
   static bool measure(Problem const& p, char const* name, machine const& m, shape const& s, int rounds,
                       char const* number, int tokens) {
     linattn::cuda_executor<swept> const without{m.stream};
-    auto const args = [&](int run) { return p.template arguments_of<Attention>(run); };
-    auto const gradient_args = [&](int run) { return p.template gradient_arguments_of<Attention>(run); };
+    auto const args = [&](int run) { return p.template arguments<Attention>(run); };
+    auto const gradient_args = [&](int run) { return p.template gradient_arguments<Attention>(run); };
     timed_executor<swept> const exec(m, std::max(linattn::workspace_bytes(without, Attention{}, args(0)),
                                                  linattn::workspace_bytes(without, Attention{}, gradient_args(0))));
     auto const forward = [&](int run) { linattn::forward(exec.get(), Attention{}, args(run)); };

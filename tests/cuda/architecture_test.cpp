@@ -73,6 +73,31 @@ TEST_CASE("the architecture of the compiled kernels decides where sequences are 
   }
 }
 
+TEST_CASE("automatic takes the chunkwise form's bits of causal calls below the crossover where a map can be fused") {
+  emu::scoped_options const scope({.architecture = 80});  // the crossover is far above
+  setup s = case_of(automatic);
+  for (variant const& v : variants()) {
+    CAPTURE(v);
+    bool const fused = v.map.name != std::string("user's cubic");
+    for (bool const causal : {true, false}) {
+      CAPTURE(causal);
+      s.causal = causal;
+      problem const p = make_problem(v.map, v.head_dim, v.normalized, s, kind);
+      auto const out_of = [&](strategy which) {
+        forward_run run(v, s, p, kind);
+        run.run(which);
+        return run.out.gather();
+      };
+      if (fused && causal) {
+        CHECK(out_of(automatic) == out_of(chunked));
+        CHECK(out_of(automatic) != out_of(parallel));
+      } else {
+        CHECK(out_of(automatic) == out_of(parallel));
+      }
+    }
+  }
+}
+
 TEST_CASE("where CUDA cannot say the architecture, forward throws before any launch; sizes are those of 0") {
   for (variant const& v : variants()) {
     CAPTURE(v);

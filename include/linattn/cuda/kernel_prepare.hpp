@@ -100,7 +100,7 @@ struct prepare_kernel {
     LINATTN_SIMT_NO_UNROLL
     for (int i = own; i < kThreads * per_row; i += kThreads) {
       if (i / per_row < left) {
-        simt::store(to + i, rounded(s.rows[i / per_row].x, i % per_row));
+        simt::store(to + i, piece_of_row<operand_element>(s.rows[i / per_row].x, i % per_row));
       }
     }
   }
@@ -165,20 +165,8 @@ struct prepare_kernel {
   static LINATTN_DEVICE void write_prepared(operand_element* to, real const (&x)[std::size_t{dim}]) {
     LINATTN_SIMT_UNROLL
     for (int i = 0; i < padded_dim / element_piece<operand_element>::size; ++i) {
-      simt::store(reinterpret_cast<element_piece<operand_element>*>(to) + i, rounded(x, i));
+      simt::store(reinterpret_cast<element_piece<operand_element>*>(to) + i, piece_of_row<operand_element>(x, i));
     }
-  }
-
-  /// A piece of a prepared row; zero past its end.
-  static LINATTN_DEVICE element_piece<operand_element> rounded(real const (&x)[std::size_t{dim}], int number) {
-    element_piece<operand_element> p;
-    constexpr int size = element_piece<operand_element>::size;
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < size; ++n) {
-      int const at = number * size + n;
-      p.e[n] = to_element<operand_element>(at < dim ? x[at < dim ? at : 0] : real(0));
-    }
-    return p;
   }
 };
 

@@ -55,6 +55,7 @@ struct row_grads_kernel {
     shared_tile<operand_element, tokens, value_tile> y_values;  // or a stretch of the state's features
     real weights[std::size_t{tokens}];                          // c of the queries among x and y
     real k_sum[std::size_t{tokens}];                            // of a stretch of features
+    state_places<real, feature_grad_tile> places;               // of the same
     typename feature_grads::Shared grads;
   };
 
@@ -204,12 +205,13 @@ struct row_grads_kernel {
     int const t = simt::lane() % 4;
     LINATTN_SIMT_NO_UNROLL
     for (int tile = 0; tile < feature_grads::tiles; ++tile) {
-      int const first = tile * feature_grad_tile;
+      s.places.template find<feature_grads>(tile * feature_grad_tile,
+                                            real(1));  // the barrier that follows is for it too
       real d[8][4] = {};
       multiply_all_values(d, p, s, x, [&](int column) {
-        stage_state<kThreads, feature_grads, value_tile>(s.y_values, from, first, column, p.shape.value_dim, real(1));
+        stage_state_rows<kThreads, value_tile, Operand>(s.y_values, from, s.places, column, p.shape.value_dim);
         if (column == 0) {
-          stage_k_sum(s, from, first);
+          stage_k_sum(s, from);
         }
       });
       LINATTN_SIMT_UNROLL
@@ -221,13 +223,12 @@ struct row_grads_kernel {
       feature_grads::add(s.grads, s.x, p.map, d, tile);
     }
   }
-  static LINATTN_DEVICE void stage_k_sum(Shared& s, device_slot<real const> const& from, int first) {
+  static LINATTN_DEVICE void stage_k_sum(Shared& s, device_slot<real const> const& from) {
     int const n = static_cast<int>(simt::thread_idx().x);
     if (n < feature_grad_tile) {
-      packed_place const at = feature_grads::place(first + n);
-      bool const there = at.index >= 0 && from.k_sum != nullptr;
-      s.k_sum[n] =
-          there ? simt::load(from.k_sum + at.index * from.k_sum_stride) * static_cast<real>(at.factor) : real(0);
+      int const index = s.places.index[n];
+      bool const there = index >= 0 && from.k_sum != nullptr;
+      s.k_sum[n] = there ? simt::load(from.k_sum + index * from.k_sum_stride) * s.places.factor[n] : real(0);
     }
   }
 

@@ -111,19 +111,13 @@ struct rebased {
     T const root = T(std::sqrt(static_cast<real>(scale)));
     for (int row = 0; row < rows; ++row, x += HeadDim) {
       int const h = all_heads ? row : head;
-      parameter_row gammas = gamma_row(r, h);
-      parameter_row betas = beta_row(r, h);
-      if (gammas.present() && betas.present()) {
-        for (int i = 0; i < HeadDim; ++i) {
-          x[i] = (x[i] * T(gammas.template next<real>()) + T(betas.template next<real>())) * root;
-        }
-        continue;
-      }
+      parameter_row const gammas = gamma_row(r, h);
+      parameter_row const betas = beta_row(r, h);
       for (int i = 0; i < HeadDim && gammas.present(); ++i) {
-        x[i] = x[i] * T(gammas.template next<real>());
+        x[i] = x[i] * T(gammas.template at<real>(i));
       }
       for (int i = 0; i < HeadDim && betas.present(); ++i) {
-        x[i] = x[i] + T(betas.template next<real>());
+        x[i] = x[i] + T(betas.template at<real>(i));
       }
       for (int i = 0; i < HeadDim; ++i) {
         x[i] = x[i] * root;
@@ -165,7 +159,7 @@ struct rebased {
     T dot = T(real(0));
     for (int row = 0; row < rows; ++row) {
       int const h = all_heads ? row : head;
-      parameter_row gammas = gamma_row(r, h);
+      parameter_row const gammas = gamma_row(r, h);
       T* const sums = partial + row * gradient_size;
       for (int i = 0; i < HeadDim; ++i) {
         int const at = row * HeadDim + i;
@@ -173,7 +167,7 @@ struct rebased {
         T const g = grad[at] * root;
         sums[i] = sums[i] + g * y;
         sums[HeadDim + i] = sums[HeadDim + i] + g;
-        grad[at] = gammas.present() ? g * T(gammas.template next<real>()) : g;
+        grad[at] = gammas.present() ? g * T(gammas.template at<real>(i)) : g;
         sum = sum + grad[at];
         dot = dot + grad[at] * y;
       }
@@ -219,17 +213,15 @@ struct rebased {
   }
 
  private:
-  /// A head's row of a parameter, from number to number; none if it is absent.
+  /// A head's row of a parameter; none if it is absent.
   struct parameter_row {
-    Parameter const* at;
+    Parameter const* first;
     std::int64_t stride;
 
-    [[nodiscard]] LINATTN_HOST_DEVICE bool present() const { return at != nullptr; }
+    [[nodiscard]] LINATTN_HOST_DEVICE bool present() const { return first != nullptr; }
     template <class Real>
-    LINATTN_HOST_DEVICE Real next() {
-      Real const number = static_cast<Real>(*at);
-      at += stride;
-      return number;
+    [[nodiscard]] LINATTN_HOST_DEVICE Real at(int i) const {
+      return static_cast<Real>(first[i * stride]);
     }
   };
   static LINATTN_HOST_DEVICE parameter_row row_of(parameter_view<Parameter const> const& view, int head) {

@@ -42,7 +42,6 @@ struct staged_chunk {
   static constexpr int row_tile = round_up_to(dim, 16);
   static constexpr int rows = (Queries ? tokens : 0) + (Keys ? tokens : 0);
   using raw_piece = element_piece<Element>;
-  static constexpr bool whole_pieces = dim % raw_piece::size == 0;
   static constexpr int pieces_per_row = ValueTile / raw_piece::size;
   static constexpr int pieces = tokens * pieces_per_row / Threads;  // of values, a thread
   static_assert(pieces_per_row * tokens % Threads == 0 && Threads % pieces_per_row == 0,
@@ -57,8 +56,8 @@ struct staged_chunk {
     for_each_row(thread, [&](role side, int row) {
       device_rows<Element const> const& all = side == role::query ? from.q : from.k;
       if (row < count) {
-        start_row(side, row, all.row(from.batch, side == role::query ? from.head : from.kv_head, token + row),
-                  all.vectors);
+        copy_row<dim>(raw_row(side, row),
+                      all.row(from.batch, side == role::query ? from.head : from.kv_head, token + row), all.vectors);
       }
     });
   }
@@ -77,8 +76,10 @@ struct staged_chunk {
     } else {
       LINATTN_SIMT_NO_UNROLL
       for (int r = row; r < tokens; r += Threads / pieces_per_row) {
-        start_piece(r, at, first + r * from.v.time_stride, from.v.vectors,
-                    r < count ? from.columns - from.column - at : 0, valid);
+        int const left = r < count ? from.columns - from.column - at : 0;
+        int const size = left < 0 ? 0 : (left < raw_piece::size ? left : raw_piece::size);
+        copy_piece(reinterpret_cast<Element*>(v.row(r) + at), size > 0 ? first + r * from.v.time_stride : valid,
+                   from.v.vectors, size);
       }
     }
   }
@@ -127,37 +128,6 @@ struct staged_chunk {
         bool const query = Queries && (!Keys || at < tokens);
         f(query ? role::query : role::key, Queries && !query ? at - tokens : at);
       }
-    }
-  }
-
-  LINATTN_DEVICE void start_row(role side, int row, Element const* from, bool vectors) {
-    Element* const to = raw_row(side, row);
-    if constexpr (whole_pieces) {
-      if (vectors) {
-        LINATTN_SIMT_UNROLL
-        for (int i = 0; i < dim; i += raw_piece::size) {
-          simt::copy_async<16>(simt::to_shared(to + i), from + i, 16);
-        }
-        return;
-      }
-    }
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < dim; ++i) {
-      simt::store(to + i, simt::load_readonly(from + i));
-    }
-  }
-
-  /// `left` elements of the row from here on; zeros behind them. `valid` is an address inside the tensor.
-  LINATTN_DEVICE void start_piece(int row, int at, Element const* from, bool vectors, int left, Element const* valid) {
-    auto* const to = reinterpret_cast<Element*>(v.row(row) + at);
-    if (vectors) {
-      int const size = left <= 0 ? 0 : (left < raw_piece::size ? left : raw_piece::size);
-      simt::copy_async<16>(simt::to_shared(to), size > 0 ? from : valid, size * static_cast<int>(sizeof(Element)));
-      return;
-    }
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < raw_piece::size; ++n) {
-      simt::store(to + n, n < left ? simt::load_readonly(from + n) : to_element<Element>(real(0)));
     }
   }
 };

@@ -150,7 +150,8 @@ struct state_places {
   }
 };
 
-/// The rows of a state at these places, columns [column, column + ValueTile) of them, and k_sum in column ValueTile.
+/// The rows of a state at these places, columns [column, column + ValueTile) of them; in a wider tile, column ValueTile
+/// holds k_sum.
 /// Zero where the state has nothing. Eight loads of a thread are under way together where rows are contiguous.
 template <int Threads, int ValueTile, class Operand, class Tile, class Real>
 LINATTN_DEVICE void stage_state_rows(Tile& tile, device_slot<Real const> const& from,
@@ -199,37 +200,16 @@ LINATTN_DEVICE void stage_state_rows(Tile& tile, device_slot<Real const> const& 
       simt::store(tile.row(i / ValueTile) + i % ValueTile, to_element<typename Tile::element>(x));
     }
   }
-  LINATTN_SIMT_UNROLL
-  for (int row = thread; row < Tile::rows; row += Threads) {
-    bool const there = places.index[row] >= 0 && from.k_sum != nullptr;
-    Real const sum = there ? simt::load(from.k_sum + places.index[row] * from.k_sum_stride) : Real(0);
+  if constexpr (Tile::columns > ValueTile) {
     LINATTN_SIMT_UNROLL
-    for (int n = ValueTile; n < Tile::columns; n += 2) {
-      simt::store(reinterpret_cast<word*>(tile.row(row) + n),
-                  Operand::pack(n == ValueTile ? sum * places.factor[row] : Real(0), Real(0)));
-    }
-  }
-}
-
-/// Rows [first, first + Tile::rows) of a state in the order of Features, columns [column, column + ValueTile) of it,
-/// times `scale`; in a wider tile, column ValueTile holds k_sum. Zero where the state has nothing.
-template <int Threads, class Features, int ValueTile, class Tile, class Real>
-LINATTN_DEVICE void stage_state(Tile& tile, device_slot<Real const> const& from, int first, int column, int value_dim,
-                                Real scale) {
-  LINATTN_SIMT_NO_UNROLL
-  for (int row = simt::warp(); row < Tile::rows; row += Threads / 32) {
-    packed_place const at = Features::place(first + row);
-    Real const factor = static_cast<Real>(at.factor) * scale;
-    Real const* const values = from.kv + (at.index >= 0 ? at.index : 0) * from.feature_stride;
-    LINATTN_SIMT_NO_UNROLL
-    for (int n = simt::lane(); n < Tile::columns; n += 32) {
-      Real x = Real(0);
-      if (at.index >= 0 && n < ValueTile && column + n < value_dim) {
-        x = simt::load(values + (column + n) * from.value_stride);
-      } else if (at.index >= 0 && n == ValueTile && from.k_sum != nullptr) {
-        x = simt::load(from.k_sum + at.index * from.k_sum_stride);
+    for (int row = thread; row < Tile::rows; row += Threads) {
+      bool const there = places.index[row] >= 0 && from.k_sum != nullptr;
+      Real const sum = there ? simt::load(from.k_sum + places.index[row] * from.k_sum_stride) : Real(0);
+      LINATTN_SIMT_UNROLL
+      for (int n = ValueTile; n < Tile::columns; n += 2) {
+        simt::store(reinterpret_cast<word*>(tile.row(row) + n),
+                    Operand::pack(n == ValueTile ? sum * places.factor[row] : Real(0), Real(0)));
       }
-      simt::store(tile.row(row) + n, to_element<typename Tile::element>(x * factor));
     }
   }
 }

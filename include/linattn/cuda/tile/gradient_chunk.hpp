@@ -78,15 +78,7 @@ struct gradient_chunk {
       int const size = row < count ? in_row : 0;
       T const* const from =
           first + (size > 0 ? std::int64_t{begin + static_cast<unsigned>(row)} * time_stride + column : 0);
-      auto* const to = reinterpret_cast<T*>(tile.row(row) + column);
-      if (vectors) {
-        simt::copy_async<16>(simt::to_shared(to), from, size * static_cast<int>(sizeof(T)));
-      } else {
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < piece::size; ++n) {
-          simt::store(to + n, n < size ? simt::load_readonly(from + n) : to_element<T>(real(0)));
-        }
-      }
+      copy_piece(reinterpret_cast<T*>(tile.row(row) + column), from, vectors, size);
     });
   }
   template <class T>
@@ -94,12 +86,7 @@ struct gradient_chunk {
     if constexpr (!std::is_same_v<T, operand_element>) {
       for_each_piece(&tile, [&](int, int row, int column) {
         auto const raw = simt::load(reinterpret_cast<element_piece<T> const*>(tile.row(row) + column));
-        piece p;
-        LINATTN_SIMT_UNROLL
-        for (int n = 0; n < piece::size; ++n) {
-          p.e[n] = to_element<operand_element>(to_real<real>(raw.e[n]));
-        }
-        simt::store(reinterpret_cast<piece*>(tile.row(row) + column), p);
+        simt::store(reinterpret_cast<piece*>(tile.row(row) + column), convert_piece<operand_element, real>(raw));
       });
     }
   }
@@ -170,20 +157,7 @@ struct raw_rows {
   alignas(16) Element data[std::size_t{Rows} * stride];
 
   LINATTN_DEVICE void start(int row, Element const* from, bool vectors) {
-    Element* const to = data + row * stride;
-    if constexpr (Dim % piece::size == 0) {
-      if (vectors) {
-        LINATTN_SIMT_UNROLL
-        for (int i = 0; i < Dim; i += piece::size) {
-          simt::copy_async<16>(simt::to_shared(to + i), from + i, 16);
-        }
-        return;
-      }
-    }
-    LINATTN_SIMT_UNROLL
-    for (int i = 0; i < Dim; ++i) {
-      simt::store(to + i, simt::load_readonly(from + i));
-    }
+    copy_row<Dim>(data + row * stride, from, vectors);
   }
 
   template <class Real>

@@ -69,7 +69,38 @@ LINATTN_DEVICE void read_row(Real (&x)[Size], T const* row, bool vectors) {
   }
 }
 
-/// The same of a row that a thread has copied into shared memory itself, where rows begin at 16-byte boundaries.
+/// A row as it is into shared memory, asynchronously where it begins at a 16-byte boundary.
+template <int Size, class T>
+LINATTN_DEVICE void copy_row(T* to, T const* from, bool vectors) {
+  constexpr int piece = element_piece<T>::size;
+  if constexpr (Size % piece == 0) {
+    if (vectors) {
+      LINATTN_SIMT_UNROLL
+      for (int i = 0; i < Size; i += piece) {
+        simt::copy_async<16>(simt::to_shared(to + i), from + i, 16);
+      }
+      return;
+    }
+  }
+  LINATTN_SIMT_UNROLL
+  for (int i = 0; i < Size; ++i) {
+    simt::store(to + i, simt::load_readonly(from + i));
+  }
+}
+/// The same of a piece, `size` elements of which are there; zeros for the others. `from` lies in the tensor.
+template <class T>
+LINATTN_DEVICE void copy_piece(T* to, T const* from, bool vectors, int size) {
+  if (vectors) {
+    simt::copy_async<16>(simt::to_shared(to), from, size * static_cast<int>(sizeof(T)));
+    return;
+  }
+  LINATTN_SIMT_UNROLL
+  for (int n = 0; n < element_piece<T>::size; ++n) {
+    simt::store(to + n, n < size ? simt::load_readonly(from + n) : to_element<T>(0.0F));
+  }
+}
+
+/// As read_row, of a row that a thread has copied into shared memory itself, where rows begin at 16-byte boundaries.
 template <std::size_t Size, class Real, class T>
 LINATTN_DEVICE void read_copied_row(Real (&x)[Size], T const* row) {
   using piece = element_piece<T>;
@@ -116,21 +147,27 @@ LINATTN_DEVICE void write_elements(T* row, bool vectors, Real const (&x)[Size]) 
   }
 }
 
+/// Piece `number` of a row, from real numbers; what is past its end becomes zero.
+template <class T, std::size_t Size, class Real>
+LINATTN_DEVICE element_piece<T> piece_of_row(Real const (&x)[Size], int number) {
+  constexpr int size = static_cast<int>(Size);
+  element_piece<T> p;
+  LINATTN_SIMT_UNROLL
+  for (int n = 0; n < element_piece<T>::size; ++n) {
+    int const at = number * element_piece<T>::size + n;
+    p.e[n] = to_element<T>(at < size ? x[at < size ? at : 0] : Real(0));
+  }
+  return p;
+}
+
 /// The row of a tile, from real numbers; columns past its end become zero.
 template <std::size_t Size, class Real, class Tile>
 LINATTN_DEVICE void write_row(Tile& tile, int row, Real const (&x)[Size]) {
-  constexpr int size = static_cast<int>(Size);
   using element = typename Tile::element;
   using piece = element_piece<element>;
   LINATTN_SIMT_UNROLL
   for (int i = 0; i < Tile::columns / piece::size; ++i) {
-    piece p;
-    LINATTN_SIMT_UNROLL
-    for (int n = 0; n < piece::size; ++n) {
-      int const at = i * piece::size + n;
-      p.e[n] = at < size ? to_element<element>(x[at < size ? at : 0]) : to_element<element>(Real(0));
-    }
-    simt::store(reinterpret_cast<piece*>(tile.row(row)) + i, p);
+    simt::store(reinterpret_cast<piece*>(tile.row(row)) + i, piece_of_row<element>(x, i));
   }
 }
 

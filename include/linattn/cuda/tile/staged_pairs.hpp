@@ -42,21 +42,7 @@ struct staged_pairs {
       if (row >= tokens || row >= count) {
         return;
       }
-      RowElement const* const from = first + row * time_stride;
-      RowElement* const to = raw_row(row);
-      if constexpr (dim % element_piece<RowElement>::size == 0) {
-        if (vectors) {
-          LINATTN_SIMT_UNROLL
-          for (int i = 0; i < dim; i += element_piece<RowElement>::size) {
-            simt::copy_async<16>(simt::to_shared(to + i), from + i, 16);
-          }
-          return;
-        }
-      }
-      LINATTN_SIMT_UNROLL
-      for (int i = 0; i < dim; ++i) {
-        simt::store(to + i, simt::load_readonly(from + i));
-      }
+      copy_row<dim>(raw_row(row), first + row * time_stride, vectors);
     }
   }
 

@@ -33,8 +33,10 @@ struct recurrent_kernel {
   static constexpr int width = share::width;
   static constexpr int value_tile = share::value_tile;
   static constexpr int stretch = share::stretch;
-  /// What registers allow.
-  static constexpr int kMinBlocks = share::stretches > 1 || sizeof(real) > 4 ? 2 : (share::rounds > 4 ? 3 : 4);
+  /// What registers allow: a map that is more than a tag has parameters to find while the state is on its way.
+  static constexpr int kMinBlocks = share::stretches > 1 || sizeof(real) > 4 || sizeof(Map) > 16
+                                        ? 2
+                                        : (share::rounds > 4 ? 3 : 4);
   static constexpr int row_loads = ((1 + queries) * dim + kThreads - 1) / kThreads;  // of a thread
   static constexpr int early_loads = row_loads < 4 ? row_loads : 4;                  // before it asks for the state
 
@@ -177,25 +179,27 @@ struct recurrent_kernel {
   /// A thread a row.
   static LINATTN_DEVICE void prepare(Params const& p, Shared& s, place const& at, token const& t) {
     int const row = thread();
-    if (row <= t.count) {
-      prepare_row(p, s.rows + row * dim, row == 0 ? role::key : role::query,
-                  row == 0 ? at.head : p.shape.query_head(at.head, t.member + row - 1));
+    if (row == 0) {
+      prepare_row<role::key>(p, s.rows, at.head);
+    } else if (row <= t.count) {
+      prepare_row<role::query>(p, s.rows + row * dim, p.shape.query_head(at.head, t.member + row - 1));
     }
   }
-  static LINATTN_DEVICE void prepare_row(Params const& p, real* x, role r, int head) {
+  template <role Side>
+  static LINATTN_DEVICE void prepare_row(Params const& p, real* x, int head) {
     if constexpr (dim <= longest_row_in_registers / 2) {  // the state has the other registers
       real y[std::size_t{dim}];
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < dim; ++i) {
         y[i] = x[i];
       }
-      p.map.prepare(y, r, head);
+      p.map.prepare(y, Side, head);
       LINATTN_SIMT_UNROLL
       for (int i = 0; i < dim; ++i) {
         x[i] = y[i];
       }
     } else {
-      p.map.prepare(x, r, head);
+      p.map.prepare(x, Side, head);
     }
   }
 

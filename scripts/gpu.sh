@@ -11,6 +11,8 @@
 #   tuning           what other numbers of tuning/cuda.hpp would give
 #   report           a table, and docs/gpu/<date>-<device>.md and .json
 #   --pack           here, with a network: fills gpu_carry/ with what that machine may lack (doctest, wheels)
+#   --check-peers    here, after --pack: the peers' answers by Triton's interpreter, with the Python of
+#                    benchmarks/peers/setup.sh (or PYTHON, which must have PyTorch and Triton)
 # Needs there: nvcc, CMake 3.21, a C++20 compiler; python3 for the report; PyTorch and Triton for the peers. Downloads
 # nothing but in --pack. A step ends within ten minutes (LIMIT seconds), so each can be a command of its own; what is
 # built and measured stays in build/gpu. Exit code 77: no GPU, with all done that can be done without.
@@ -50,7 +52,8 @@ if(NOT TARGET doctest::doctest)
 endif()
 CONFIG
   [[ -r $carry/doctest/include/doctest/doctest.h ]] || { echo "gpu.sh: no doctest.h; set DOCTEST to one" >&2; exit 1; }
-  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$carry/wheels" fla-core einops ||
+  python3 -m pip download --quiet --no-deps --only-binary :all: --dest "$carry/wheels" \
+    fla-core einops packaging ||
     echo "gpu.sh: the wheels could not be had; the bench will leave flash-linear-attention out"
   du -sh "$carry"
 }
@@ -163,11 +166,25 @@ sanitize() {
   none_failed
 }
 
+unpack_peers() {
+  rm -rf "$build/peers"
+  mkdir -p "$build/peers"
+  local wheel
+  for wheel in "$carry"/wheels/*.whl; do   # unpacked: Triton reads the kernels' source files
+    [[ -r $wheel ]] && python3 -m zipfile -e "$wheel" "$build/peers"
+  done
+}
+
+check_peers() {
+  unpack_peers
+  TRITON_INTERPRET=1 PYTHONPATH=$build/peers "${PYTHON:-build/peers/venv/bin/python}" benchmarks/cuda/peers.py --check
+}
+
 bench() {
   built "$build/benchmarks/cuda/cuda_training"
   need_gpu bench
   begin_step bench
-  local failed=0 program wheel
+  local failed=0 program
   : > "$results/linattn.jsonl"
   for program in forward training; do
     timeout $((limit / 5)) "$build/benchmarks/cuda/cuda_$program" "${bench_options[@]}" \
@@ -175,13 +192,9 @@ bench() {
   done
   timeout $((limit / 10)) "$build/benchmarks/cuda/cuda_decode" >> "$results/linattn.jsonl" || failed=1
   cat "$results/linattn.jsonl"
-  rm -rf "$build/peers"
-  mkdir -p "$build/peers"
-  for wheel in "$carry"/wheels/*.whl; do   # unpacked: Triton reads the kernels' source files
-    [[ -r $wheel ]] && python3 -m zipfile -e "$wheel" "$build/peers"
-  done
+  unpack_peers
   PYTHONPATH=$build/peers timeout $((limit / 2)) python3 benchmarks/cuda/peers.py "${bench_options[@]}" \
-    > "$results/peers.jsonl" || echo "the peers did not finish or cannot run here"
+    > "$results/peers.jsonl" || echo "the peers did not finish, cannot run here, or one gave a wrong answer"
   cat "$results/peers.jsonl"
   return "$failed"
 }
@@ -197,6 +210,10 @@ report() { python3 scripts/gpu_report.py --results "$results" --output docs/gpu;
 if [[ ${1:-} == --pack ]]; then
   pack
   exit 0
+fi
+if [[ ${1:-} == --check-peers ]]; then
+  check_peers
+  exit
 fi
 steps=("$@")
 if [[ $# -eq 0 ]]; then steps=(build primitives tests gradients sanitize bench tuning report); fi
@@ -222,7 +239,7 @@ for ((i = 0; i < ${#steps[@]}; ++i)); do
     tuning) tuning || status=1 ;;
     report) report || status=1 ;;
     *)
-      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench tuning report --pack" >&2
+      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench tuning report --pack --check-peers" >&2
       exit 2 ;;
   esac
 done

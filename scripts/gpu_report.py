@@ -100,6 +100,15 @@ TABLES = {
 }
 
 
+def check_table(rows):
+    lines = ["| by | map | d | output | gradients | |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        found = (f"{row['output']:.1e} | {row['gradients']:.1e}" if "output" in row else "| ")
+        lines.append(f"| {row['by']} | {row['map']} | {row['head_dim']} | {found} | "
+                     f"{row.get('wrong', row.get('failed', ''))} |")
+    return lines
+
+
 def markdown(date, commit, device, times, steps, tuning):
     lines = [f"# linattn on {device.get('name', 'an unknown device')}, {date}", "",
              f"Written by scripts/gpu.sh at commit {commit}; the numbers are in the .json beside this file.", ""]
@@ -113,6 +122,10 @@ def markdown(date, commit, device, times, steps, tuning):
     for what, text in TABLES.items():
         rows = [row for row in times if row["what"] == what]
         lines += ["", text, ""] + time_table(rows) if rows else ["", f"No times of {what}: the step bench was not run."]
+    checks = [row for row in times if row["what"] == "check"]
+    if checks:
+        lines += ["", "The neighbours' answers beside their definitions in double: relative L2 errors of the output, of "
+                  "the worst gradient. Who is wrong is not timed.", ""] + check_table(checks)
     decode = [row for row in times if row["what"] == "decode"]
     if decode:
         lines += ["", "Decoding: step, one token a sequence, value_dim 64, bf16 tensors. Bytes are those of the states, "

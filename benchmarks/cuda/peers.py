@@ -1,31 +1,48 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times of neighbours on the shapes of forward.cu and training.cu: peers.py [--shapes BxHxT,...] [--rounds N]
+"""Times of neighbours on the shapes of forward.cu and training.cu: peers.py [--shapes BxHxT,...] [--rounds N] [--check]
 
 PyTorch's causal softmax attention, and, where its package fla is importable, flash-linear-attention's Based, ReBased
 and chunked linear attention: forward, and forward with backward through autograd. bf16, value_dim 64, medians of CUDA
-events, inputs rotated past the L2 cache. Prints one JSON object a line; a peer that fails says so in its line. Exit
-code 77: no PyTorch or no GPU.
+events, inputs rotated past the L2 cache. A peer whose output or gradients are not those of its definition in double, at
+a small shape, is not timed. Prints one JSON object a line; a peer that fails says so in its line. Exit code 77: no
+PyTorch or no GPU; 1: a wrong answer.
+
+--check only compares. Without a GPU it does so in float on the CPU: with TRITON_INTERPRET=1 in the environment, Triton
+runs the kernels that its interpreter knows.
 """
 import argparse
+import dataclasses
 import json
 import sys
+import typing
 
 SKIPPED = 77
 VALUE_DIM = 64
 SHAPES = "8x16x2048,4x16x8192,1x16x32768"
 WARM_UP = 5
 LONGEST_QUADRATIC = 8192   # the parallel forms take minutes beyond
+ACCEPTED = {"float32": (1e-5, 1e-5), "bfloat16": (0.02, 0.1)}  # relative L2 errors of the output, of the gradients
+
+
+@dataclasses.dataclass
+class Peer:
+    """call(q, k, v) takes and returns (batch, time, head, channel)."""
+    name: str
+    map: str
+    head_dim: int
+    call: typing.Callable
+    eps: float = 0.0  # added to its denominators
+    quadratic: bool = False
 
 
 def peers(torch):
-    """(name, map, head_dim, function of q, k, v in (batch, time, head, channel) order, whether quadratic)"""
     attend = torch.nn.functional.scaled_dot_product_attention
 
     def softmax(q, k, v):
         return attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=True).transpose(1, 2)
 
-    found = [("torch scaled_dot_product_attention", "softmax", 64, softmax, False)]
+    found = [Peer("torch scaled_dot_product_attention", "softmax", 64, softmax)]
     try:
         from fla.ops.based import fused_chunk_based, parallel_based
         from fla.ops.linear_attn import chunk_linear_attn
@@ -39,12 +56,40 @@ def peers(torch):
         return chunk_linear_attn(phi(q) + 1, phi(k) + 1, v, scale=1.0, normalize=True)[0]
 
     return found + [
-        ("fla fused_chunk_based", "taylor", 16, fused_chunk_based, False),
-        ("fla parallel_based", "taylor", 16, parallel_based, True),
-        ("fla parallel_rebased", "rebased", 16, parallel_rebased, True),
-        ("fla parallel_based", "taylor", 64, parallel_based, True),
-        ("fla chunk_linear_attn", "elu_plus_one", 64, elu_plus_one, False),
+        Peer("fla fused_chunk_based", "taylor", 16, fused_chunk_based, 1e-6),
+        Peer("fla parallel_based", "taylor", 16, parallel_based, 1e-6, quadratic=True),
+        Peer("fla parallel_rebased", "rebased", 16, parallel_rebased, 1e-5, quadratic=True),
+        Peer("fla parallel_based", "taylor", 64, parallel_based, 1e-6, quadratic=True),
+        Peer("fla chunk_linear_attn", "elu_plus_one", 64, elu_plus_one, 1e-10),
     ]
+
+
+def definition(torch, peer, q, k, v):
+    """The peer's output, from all pairs of tokens."""
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    if peer.map == "elu_plus_one":
+        q, k = (torch.nn.functional.elu(x) + 1 for x in (q, k))
+    s = q @ k.transpose(-1, -2) * (1 if peer.map == "elu_plus_one" else peer.head_dim ** -0.5)
+    weights = {"softmax": s.exp(), "taylor": 1 + s + s * s / 2, "rebased": s * s, "elu_plus_one": s}[peer.map].tril()
+    return (weights @ v / (weights.sum(-1, keepdim=True) + peer.eps)).transpose(1, 2)
+
+
+def errors(torch, peer, device, element):
+    """Relative L2 errors of the output and of the worst gradient, at (1, 192, 2)."""
+    def random(width):
+        return torch.randn(1, 192, 2, width, device=device, dtype=element)
+
+    def results(call, *tensors):
+        q, k, v, grad_out = (x.detach().clone().requires_grad_() for x in tensors)
+        out = call(q, k, v)
+        out = out[0] if isinstance(out, tuple) else out
+        return out, *torch.autograd.grad(out, (q, k, v), grad_out)
+
+    inputs = [random(peer.head_dim), random(peer.head_dim), random(VALUE_DIM), random(VALUE_DIM)]
+    exact = results(lambda q, k, v: definition(torch, peer, q, k, v), *(x.double() for x in inputs))
+    found = results(peer.call, *inputs)
+    relative = [((x.double() - y).norm() / y.norm()).item() for x, y in zip(found, exact)]
+    return relative[0], max(relative[1:])
 
 
 def median_ms(torch, call, sets, rounds):
@@ -81,35 +126,67 @@ def measure(torch, what, call, rows, head_dim, cache, rounds):
     return median_ms(torch, with_backward, sets, rounds)
 
 
+def check(torch, peer, device):
+    """The line of a peer's check; `wrong` in it says that its answer is."""
+    element = torch.bfloat16 if device == "cuda" else torch.float32
+    line = {"what": "check", "by": peer.name, "map": peer.map, "head_dim": peer.head_dim, "element": str(element)[6:]}
+    try:
+        line["output"], line["gradients"] = errors(torch, peer, device, element)
+    except Exception as problem:
+        line["failed"] = summary(problem)
+        return line
+    accepted = ACCEPTED[line["element"]]
+    if not (line["output"] <= accepted[0] and line["gradients"] <= accepted[1]):
+        line["wrong"] = f"errors above {accepted[0]} or {accepted[1]}"
+    return line
+
+
+def summary(problem):
+    return str(problem).splitlines()[0][:200] if str(problem) else repr(problem)
+
+
+def time_peer(torch, peer, options):
+    cache = torch.cuda.get_device_properties(0).L2_cache_size
+    for batch, heads, time in (map(int, shape.split("x")) for shape in options.shapes.split(",")):
+        for what in ("forward", "training"):
+            line = {"what": what, "by": peer.name, "map": peer.map, "head_dim": peer.head_dim, "value_dim": VALUE_DIM,
+                    "batch": batch, "heads": heads, "time": time, "torch": torch.__version__}
+            if peer.quadratic and time > LONGEST_QUADRATIC:
+                line["failed"] = "not tried: quadratic in time"
+            else:
+                try:
+                    line["ms"] = measure(torch, what, peer.call, (batch, time, heads), peer.head_dim, cache,
+                                         options.rounds)
+                    line["ns_token_head"] = 1e6 * line["ms"] / (batch * heads * time)
+                except Exception as problem:
+                    line["failed"] = summary(problem)
+            print(json.dumps(line), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description="Time linattn's neighbours.")
     parser.add_argument("--shapes", default=SHAPES)
     parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--check", action="store_true", help="compare with the definitions, time nothing")
     options = parser.parse_args()
     try:
         import torch
     except ImportError as problem:
         print(f"skipped: {problem}", file=sys.stderr)
         sys.exit(SKIPPED)
-    if not torch.cuda.is_available():
+    has_gpu = torch.cuda.is_available()
+    if not has_gpu and not options.check:
         print("skipped: no GPU on this machine", file=sys.stderr)
         sys.exit(SKIPPED)
-    cache = torch.cuda.get_device_properties(0).L2_cache_size
     torch.manual_seed(42)
-    for name, feature_map, head_dim, call, quadratic in peers(torch):
-        for batch, heads, time in (map(int, shape.split("x")) for shape in options.shapes.split(",")):
-            for what in ("forward", "training"):
-                line = {"what": what, "by": name, "map": feature_map, "head_dim": head_dim, "value_dim": VALUE_DIM,
-                        "batch": batch, "heads": heads, "time": time, "torch": torch.__version__}
-                if quadratic and time > LONGEST_QUADRATIC:
-                    line["failed"] = "not tried: quadratic in time"
-                else:
-                    try:
-                        line["ms"] = measure(torch, what, call, (batch, time, heads), head_dim, cache, options.rounds)
-                        line["ns_token_head"] = 1e6 * line["ms"] / (batch * heads * time)
-                    except Exception as problem:
-                        line["failed"] = str(problem).splitlines()[0][:200] if str(problem) else repr(problem)
-                print(json.dumps(line), flush=True)
+    wrong = False
+    for peer in peers(torch):
+        line = check(torch, peer, "cuda" if has_gpu else "cpu")
+        print(json.dumps(line), flush=True)
+        wrong = wrong or "wrong" in line
+        if not options.check and "wrong" not in line:
+            time_peer(torch, peer, options)
+    sys.exit(1 if wrong else 0)
 
 
 if __name__ == "__main__":

@@ -239,7 +239,8 @@ for ((i = 0; i < ${#steps[@]}; ++i)); do
     tuning) tuning || status=1 ;;
     report) report || status=1 ;;
     *)
-      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench tuning report --pack --check-peers" >&2
+      echo "gpu.sh: got '${steps[i]}'; accepts build primitives tests gradients sanitize bench tuning report," \
+        "--pack and --check-peers" >&2
       exit 2 ;;
   esac
 done

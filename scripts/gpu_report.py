@@ -124,8 +124,8 @@ def markdown(date, commit, device, times, steps, tuning):
         lines += ["", text, ""] + time_table(rows) if rows else ["", f"No times of {what}: the step bench was not run."]
     checks = [row for row in times if row["what"] == "check"]
     if checks:
-        lines += ["", "The neighbours' answers beside their definitions in double: relative L2 errors of the output, of "
-                  "the worst gradient. Who is wrong is not timed.", ""] + check_table(checks)
+        lines += ["", "The neighbours' answers beside their definitions in double: relative L2 errors of the output, "
+                  "of the worst gradient. Who is wrong is not timed.", ""] + check_table(checks)
     decode = [row for row in times if row["what"] == "decode"]
     if decode:
         lines += ["", "Decoding: step, one token a sequence, value_dim 64, bf16 tensors. Bytes are those of the states, "

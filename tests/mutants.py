@@ -66,7 +66,8 @@ FILE_TESTS = {
     "validate": ["core/validate_test.cpp"], "element": ["core/element_test.cpp"],
     "offsets": ["core/segments_test.cpp"], "math": ["core/math_test.cpp"],
     "dispatch": ["core/dispatch_test.cpp"], "tensor_view": ["core/tensor_view_test.cpp"],
-    "polynomial_map": ["core/polynomial_map_test.cpp"], "state": ["state/view_test.cpp"],
+    "polynomial_map": ["core/polynomial_map_test.cpp"], "rows": ["core/rows_test.cpp"],
+    "state": ["state/view_test.cpp"], "cached": ["state/cached_test.cpp"],
     "reject_forward": ["reject/forward_test.cpp"], "reject_backward": ["reject/backward_test.cpp"],
 }
 
@@ -174,10 +175,15 @@ MUTANTS = [
     ("bits", CPU + "driver.hpp", "      kv[j] = before;", "      kv[j] = total[j];"),
     ("bits", CPU + "driver.hpp", "    m_.state.zero = zero;", "    m_.state.zero = true;"),
     ("bits", CPU + "driver.hpp",
-     "        if (segmented) {\n          begin_segment(columns);\n        }\n        for_each_piece",
-     "        for_each_piece"),
+     "        begin_segment(columns, followed && plan_.segments(length) > 1);\n", ""),
+    ("bits", CPU + "driver.hpp", "std::transform(before, before + size, local, state, std::plus<>());",
+     "std::copy(local, local + size, state);"),
     ("bits", CPU + "driver.hpp", "      if (count > 1) {", "      if (count > 2) {"),
     ("segments", CPU + "call.hpp", "segment < p.segments; ++segment", "segment < 1; ++segment"),
+    # --- 16-bit rows; step through states in memory
+    ("rows", CPU + "f16_vectors.hpp", "vcvtps2ph $0", "vcvtps2ph $1"),
+    ("rows", CPU + "rows.hpp", "load_f16(row + i).store(to + i);", "load_f16(row).store(to + i);"),
+    ("cached", CPU + "decode.hpp", "column += whole * width", "column += half * width"),
     # --- what needs no engine
     ("validate", "core/validate.hpp", "low_reach <= offset && offset + high_reach <= period",
      "low_reach <= offset + 1 && offset + high_reach <= period + 1"),

@@ -10,7 +10,9 @@ venv="$build/venv"
 lib="$build/lib"
 mkdir -p "$lib" "$build/src"
 
-if ! echo '#include <cblas.h>' | g++ -E -x c++ - > /dev/null 2>&1; then
+# Other libraries have a cblas.h too.
+if ! printf '#include <cblas.h>\nint main() { openblas_get_corename(); }\n' |
+    g++ -fsyntax-only -x c++ - > /dev/null 2>&1; then
   echo "setup.sh: OpenBLAS is missing; install it as root: apt-get install libopenblas-dev" >&2
   exit 1
 fi

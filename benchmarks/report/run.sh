@@ -36,16 +36,18 @@ do_build() {
 }
 
 # measure NAME CONFIGURATION PROGRAM FILTER [one|all cores]: NAME is the JSON's. The file appears when it is complete.
+# LABEL is the configuration's name in the report, if it is another than the build's.
 measure() {
   local name=$1 configuration=$2 program=$3 filter=$4 repetitions=$repetitions pin=()
+  local json=$results/${LABEL:-$configuration}.$name
   [[ $program == compile_time ]] && repetitions=$compile_repetitions   # seconds each
   [[ ${5:-one} == one ]] && pin=(taskset -c "$core")
   echo "=== run: $configuration $program ($filter)"
   "${pin[@]}" "$build/$configuration/benchmarks/$program" --benchmark_filter="$filter" \
     --benchmark_repetitions="$repetitions" --benchmark_min_time="$min_time" \
     --benchmark_enable_random_interleaving=true --benchmark_report_aggregates_only=true \
-    --benchmark_out="$results/$configuration.$name.part" --benchmark_out_format=json > "$results/$configuration.$name.log"
-  mv "$results/$configuration.$name.part" "$results/$configuration.$name.json"
+    --benchmark_out="$json.part" --benchmark_out_format=json > "$json.log"
+  mv "$json.part" "$json.json"
 }
 
 do_run() {
@@ -62,6 +64,7 @@ do_run() {
     measure backward "$name" backward '^training/'
     measure decode "$name" decode '^decode/in:cache/'
   done
+  LABEL=gcc-huge GLIBC_TUNABLES=glibc.malloc.hugetlb=1 measure forward gcc forward '^head/by:chunkwise/map:rebased/d:16/'
   measure sweep gcc forward '^sweep/'
   measure threads gcc forward '^(started_)?threads/' all
   measure training_threads gcc backward '^training_threads/' all

@@ -3,6 +3,7 @@
 
 NATIVE = ("gcc", "clang")
 NAMES = {"gcc": "g++", "clang": "clang++", "gcc-avx2": "g++, AVX2", "clang-avx2": "clang++, AVX2"}
+HUGE = "gcc-huge"  # g++'s build with its tensors in huge pages
 MISSING = "not measured"
 ONE = {"H": 8, "T": 2048, "element": "float"}
 
@@ -64,7 +65,8 @@ class Report:
         lines = []
         for where, context in sorted(self.results.contexts.items()):
             load = ", ".join(f"{x:.1f}" for x in context["load_avg"])
-            lines.append(f"- {NAMES[where]}: {context['compiler'].strip()}, {context['instruction_set']}, begun "
+            name = NAMES.get(where, "g++, tensors in huge pages")
+            lines.append(f"- {name}: {context['compiler'].strip()}, {context['instruction_set']}, begun "
                          f"{context['date'][:16].replace('T', ' ')}, load average {load}")
         peaks = [self.share_peak(where) for where in NATIVE]
         caches = ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['size'] // 1024} KiB"
@@ -90,6 +92,8 @@ class Report:
             ("forward, T = 2048: share of the peak", 0.74, True, "{:.0%}", [self.share(self.head(w)) for w in both]),
             ("forward, T = 16384: rate beside T = 2048", 0.90, True, "{:.0%}",
              [ratio(self.head(w), self.head(w, 16384)) for w in both]),
+            ("the same, tensors in huge pages", 0.90, True, "{:.0%}",
+             [ratio(self.head(HUGE), self.head(HUGE, 16384)), ""]),
             ("forward, AVX2, T = 2048: share of its own peak", 0.75, True, "{:.0%}",
              [self.share(self.head(w)) for w in avx2]),
             ("parallel, T = 2048: useful share", 0.85, True, "{:.0%}",

@@ -36,8 +36,8 @@ MAX_LINES = 400
 SPDX = "SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception"
 CUDA_TOKENS = re.compile(r"\b(threadIdx|blockIdx|blockDim|gridDim|__syncthreads|__syncwarp|__shfl\w*|__shared__)\b"
                          r"|<<<")
-ASSEMBLY = re.compile(r"\basm\b")   # a home for each backend
-ASSEMBLY_HOMES = ("simt/", "cpu/bf16_pairs.hpp")
+ASSEMBLY = re.compile(r"\basm\b")   # where a backend needs it
+ASSEMBLY_HOMES = ("simt/", "cpu/bf16_pairs.hpp", "cpu/f16_vectors.hpp")
 LAUNCH_TOKENS = re.compile(r"\b(__global__|__launch_bounds__)\b|<<<")   # in simt/, these are in one file
 LAUNCHER = "simt/launch.hpp"
 # Device libraries cost every user seconds a translation unit, and g++ cannot read most of them: one seam has them.

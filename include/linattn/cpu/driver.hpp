@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
 
@@ -35,37 +36,34 @@ class stream_runner {
   stream_runner(worker_memory<Real>& memory, schedule const& plan, int features)
       : m_(memory), plan_(plan), features_(features) {}
 
-  /// A whole stream. Each segment is summed from zero beside the state that it began with.
+  /// A whole stream. A segment that others follow is also summed by itself, from zero: the state after it is the state
+  /// before it and that sum, as where threads share the segments.
   template <class Pass>
   void run(Pass& pass, value_columns const& columns) {
     std::int64_t const length = pass.length();
-    bool const segmented = plan_.segments(length) > 1;
+    std::int64_t const last = Pass::reversed ? 0 : length;
     load_initial(pass, columns);
     auto const each_segment = [&](auto&& f) { for_each_piece<Pass::reversed>(0, length, plan_.segment(length), f); };
     if (pass.state_first()) {
       each_segment([&](std::int64_t begin, std::int64_t end) {
-        if (segmented) {
-          begin_segment(columns);
-        }
+        begin_segment(columns, plan_.segments(length) > 1);
         accumulate<Pass>(pass, begin, end);
+        end_segment(columns);
       });
-      end_segments();
       each_segment([&](std::int64_t begin, std::int64_t end) { emit<Pass>(pass, begin, end); });
     } else {
-      std::int64_t const last = Pass::reversed ? 0 : length;
       each_segment([&](std::int64_t begin, std::int64_t end) {
-        if (segmented) {
-          begin_segment(columns);
-        }
+        bool const followed = pass.wants_final_state() || (Pass::reversed ? begin : end) != last;
+        begin_segment(columns, followed && plan_.segments(length) > 1);
         for_each_piece<Pass::reversed>(begin, end, plan_.block(length), [&](std::int64_t from, std::int64_t to) {
           pass.emit(from, to);
           if (pass.wants_final_state() || (Pass::reversed ? from : to) != last) {
             pass.accumulate(from, to);
           }
         });
+        end_segment(columns);
         pass.end_segment(begin / plan_.segment(length));
       });
-      end_segments();
     }
     if (pass.wants_final_state()) {
       if (m_.state.zero) {
@@ -102,14 +100,12 @@ class stream_runner {
       emit<Pass>(pass, begin, end);
       return;
     }
-    begin_segment(columns);
     for_each_piece<Pass::reversed>(begin, end, plan_.block(pass.length()), [&](std::int64_t from, std::int64_t to) {
       pass.emit(from, to);
       if ((Pass::reversed ? from : to) != (Pass::reversed ? begin : end)) {
         pass.accumulate(from, to);
       }
     });
-    end_segments();
     pass.end_segment(begin / plan_.segment(pass.length()));
   }
 
@@ -119,10 +115,9 @@ class stream_runner {
   void load_initial(Pass& pass, value_columns const& columns) {
     auto const slot = pass.initial_state();
     m_.state.zero = slot.kv == nullptr && slot.k_sum == nullptr;
-    if (!m_.state.zero || plan_.segments(pass.length()) > 1) {
+    if (!m_.state.zero) {
       load_state<Real>(features_, slot, columns, m_.state.kv, m_.state.k_sum);
     }
-    end_segments();
   }
 
   template <class Pass>
@@ -138,23 +133,35 @@ class stream_runner {
     pass.end_segment(begin / plan_.segment(pass.length()));
   }
 
-  void begin_segment(value_columns const& columns) {
-    std::int64_t const size = std::int64_t{columns.padded} * features_;
-    m_.state.local_kv = m_.segment.local_kv;
-    m_.state.base_kv = m_.segment.base_kv;
-    std::copy(m_.state.kv, m_.state.kv + size, m_.state.base_kv);
-    std::fill(m_.state.local_kv, m_.state.local_kv + size, Real(0));
-    if (m_.state.k_sum != nullptr) {
-      int const sums = whole_vectors<Real>(features_);
-      m_.state.local_k_sum = m_.segment.local_k_sum;
-      m_.state.base_k_sum = m_.segment.base_k_sum;
-      std::copy(m_.state.k_sum, m_.state.k_sum + sums, m_.state.base_k_sum);
-      std::fill(m_.state.local_k_sum, m_.state.local_k_sum + sums, Real(0));
+  /// Starts a sum beside the state, if one is `wanted`; a state that is zero is such a sum itself.
+  void begin_segment(value_columns const& columns, bool wanted) {
+    if (!wanted || m_.state.zero) {
+      return;
     }
+    m_.state.local_kv = m_.segment.local_kv;
+    m_.state.local_k_sum = m_.segment.local_k_sum;
+    for_each_part(columns, [](Real* state, Real* before, Real* local, std::int64_t size) {
+      std::copy(state, state + size, before);
+      std::fill(local, local + size, Real(0));
+    });
   }
 
-  void end_segments() noexcept {
-    m_.state.local_kv = m_.state.local_k_sum = m_.state.base_kv = m_.state.base_k_sum = nullptr;
+  void end_segment(value_columns const& columns) {
+    if (m_.state.local_kv != nullptr) {
+      for_each_part(columns, [](Real* state, Real const* before, Real const* local, std::int64_t size) {
+        std::transform(before, before + size, local, state, std::plus<>());
+      });
+    }
+    m_.state.local_kv = m_.state.local_k_sum = nullptr;
+  }
+
+  /// f(state, state before the segment, sum of the segment, size), for kv and k_sum.
+  template <class F>
+  void for_each_part(value_columns const& columns, F&& f) {
+    f(m_.state.kv, m_.segment.kv, m_.segment.local_kv, std::int64_t{columns.padded} * features_);
+    if (m_.state.k_sum != nullptr) {
+      f(m_.state.k_sum, m_.segment.k_sum, m_.segment.local_k_sum, std::int64_t{whole_vectors<Real>(features_)});
+    }
   }
 
   worker_memory<Real>& m_;

@@ -125,7 +125,7 @@ class forward_pass {
     }
     std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
     prefetch_rows(prefetch_, p_.q.source(tokens_.batch, head), next, 0, p_.map.head_dim);
-    prefetch_rows(prefetch_, p_.out.source(tokens_.batch, head), next, columns_.begin, values, true);
+    prefetch_rows(prefetch_, p_.out.source(tokens_.batch, head), next, columns_.begin, values);
   }
 
   void load_queries(std::int64_t head, std::int64_t begin, int count) {

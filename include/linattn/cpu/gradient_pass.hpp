@@ -186,9 +186,8 @@ class gradient_pass_base {
                columns);
   }
 
-  /// Starts to fetch what both passes read of the chunk at `next`, and the rows of two tensors: `more` is read, or else
-  /// written as grad_rows are.
-  void prefetch_chunk(std::int64_t next, std::int64_t head, row_source const& more, bool more_written,
+  /// Starts to fetch what both passes use of the chunk at `next`, and the rows of two more tensors.
+  void prefetch_chunk(std::int64_t next, std::int64_t head, row_source const& more,
                       row_source const& grad_rows) noexcept {
     bool const there = !p_.plan.whole(length()) && next >= 0 && next < length();
     std::int64_t const rows = there ? (std::min)(p_.plan.block(length()), length() - next) : 0;
@@ -205,8 +204,8 @@ class gradient_pass_base {
     prefetch_rows(prefetch_, p_.v.source(tokens_.batch, id_.kv_head), time, columns_.begin, values);
     prefetch_rows(prefetch_, p_.q.source(tokens_.batch, head), time, 0, p_.map.head_dim);
     prefetch_rows(prefetch_, p_.grad_out.source(tokens_.batch, head), time, columns_.begin, values);
-    prefetch_rows(prefetch_, more, time, columns_.begin, values, more_written);
-    prefetch_rows(prefetch_, grad_rows, time, 0, p_.map.head_dim, true);
+    prefetch_rows(prefetch_, more, time, columns_.begin, values);
+    prefetch_rows(prefetch_, grad_rows, time, 0, p_.map.head_dim);
   }
 
   gradient_problem<Real> const& p_;

@@ -54,7 +54,7 @@ class key_gradient_pass : public gradient_pass_base<Real> {
     int const y_step = p_.plan.template y_tile<Real>(base::length());
     if (p_.shape.group() > 0) {
       base::prefetch_chunk(begin - p_.plan.block(base::length()), p_.shape.query_head(id_.kv_head, 0),
-                           p_.grad_v.source(tokens_.batch, id_.kv_head), true,
+                           p_.grad_v.source(tokens_.batch, id_.kv_head),
                            p_.grad_k.source(tokens_.batch, id_.kv_head));
     }
     for (std::int64_t at = begin; at < end; at += x_step) {

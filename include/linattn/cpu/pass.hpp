@@ -65,7 +65,7 @@ struct worker_memory {
   operand<Real> y;
   tile_buffers<Real> buffers;
   running_state<Real> state;
-  running_state<Real> segment;  // the memory that begin_segment() lends to state.local_* and state.base_*
+  running_state<Real> segment;  // local_*: lent to state.local_*; the others: the state before a segment
   Real* query_grads = nullptr;  // [query_rows][whole vectors of head_dim]: gradients by prepared queries
   Real* partials = nullptr;     // [group + 1][gradient_size][width]: parameter gradients, lane by lane
   Real* row_scale = nullptr;
@@ -126,7 +126,7 @@ struct worker_memory {
     take_state(state.kv, state.k_sum);
     if (plan.segments(longest) > 1) {
       take_state(segment.local_kv, segment.local_k_sum);
-      take_state(segment.base_kv, segment.base_k_sum);
+      take_state(segment.kv, segment.k_sum);
     }
   }
 };

@@ -46,7 +46,7 @@ class query_gradient_pass : public gradient_pass_base<Real> {
     if (p_.shape.group() > 0) {
       std::int64_t const head = p_.shape.query_head(id_.kv_head, 0);
       row_source const out = p_.saved() ? p_.out.source(tokens_.batch, head) : row_source{};
-      base::prefetch_chunk(end, head, out, false, p_.grad_q.source(tokens_.batch, head));
+      base::prefetch_chunk(end, head, out, p_.grad_q.source(tokens_.batch, head));
     }
     for (int member = 0; member < p_.shape.group(); ++member) {
       std::int64_t const head = p_.shape.query_head(id_.kv_head, member);

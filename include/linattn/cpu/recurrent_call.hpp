@@ -77,6 +77,9 @@ void for_each_token_stream(cpu_executor const& exec, token_problem<Real>& p, tok
 
 template <class Real>
 LINATTN_NEVER_INLINE void run_step(cpu_executor const& exec, token_problem<Real> p, state_tensors<Real> const& state) {
+  p.cached = static_cast<double>(p.shape.sequences * p.shape.kv_heads) * p.map.feature_dim * p.shape.value_dim *
+                 sizeof(Real) <=
+             cpu_tuning::cached_state_bytes;
   auto const parts = token_division::make(exec, p, false);
   for_each_token_stream(exec, p, parts, [&](stream_id const& id, token_memory<Real>& buffers, arena&) {
     take_token(p, id, id.sequence, 0, slot_of(state, id.sequence, id.kv_head), buffers, false, false);

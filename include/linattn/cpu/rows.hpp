@@ -6,6 +6,7 @@
 
 #include <linattn/core/config.hpp>
 #include <linattn/core/element.hpp>
+#include <linattn/cpu/f16_vectors.hpp>
 #include <linattn/cpu/microkernel.hpp>
 #include <linattn/cpu/simd.hpp>
 
@@ -54,12 +55,12 @@ constexpr int element_bytes(element_kind kind) noexcept {
 }
 
 /// Adds rows from `begin` on, columns [column, column + columns), to those that are fetched ahead.
-inline void prefetch_rows(row_prefetcher& prefetch, row_source const& rows, std::int64_t begin, int column, int columns,
-                          bool written = false) noexcept {
+inline void prefetch_rows(row_prefetcher& prefetch, row_source const& rows, std::int64_t begin, int column,
+                          int columns) noexcept {
   if (columns > 0 && rows.data != nullptr) {  // an empty tensor may be null
     int const bytes = element_bytes(rows.kind);
     prefetch.add(static_cast<char const*>(rows.data) + (begin * rows.stride + column) * bytes, rows.stride * bytes,
-                 std::ptrdiff_t{columns} * bytes, written);
+                 std::ptrdiff_t{columns} * bytes);
   }
 }
 
@@ -80,6 +81,10 @@ LINATTN_NEVER_INLINE void copy_rows(row_source const& source, std::int64_t begin
       if constexpr (std::is_same_v<element, Real>) {
         for (; i + simd<Real>::width <= filled; i += simd<Real>::width) {
           simd<Real>::load(row + i).store(to + i);
+        }
+      } else if constexpr (has_f16_vectors<Real, element>) {
+        for (; i + simd<Real>::width <= filled; i += simd<Real>::width) {
+          load_f16(row + i).store(to + i);
         }
       }
       for (; i < filled; ++i) {
@@ -106,7 +111,13 @@ LINATTN_NEVER_INLINE void write_rows(row_target const& target, std::int64_t begi
     for (int t = 0; t < count; ++t) {
       element* const row = data + (begin + t) * target.stride + column;
       Real const* const from = src + t * src_stride;
-      for (int i = 0; i < filled; ++i) {
+      int i = 0;
+      if constexpr (has_f16_vectors<Real, element>) {
+        for (; i + simd<Real>::width <= filled; i += simd<Real>::width) {
+          store_f16(simd<Real>::load(from + i), row + i);
+        }
+      }
+      for (; i < filled; ++i) {
         row[i] = static_cast<element>(from[i]);
       }
     }

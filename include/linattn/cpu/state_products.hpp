@@ -108,20 +108,20 @@ void load_features(map_ref<Real> const& map, operand<Real> const& x, running_sta
 template <class Real>
 void update_state(map_ref<Real> const& map, value_columns const& columns, operand<Real> const& y,
                   running_state<Real>& state, tile_buffers<Real> const& buffers, row_prefetcher* prefetch) {
-  // A segment has its sum by itself (local) and beside it the state that it began with (base). What is zero may be
-  // unset.
-  auto const target = [&](Real* data, Real* local, Real* base, std::ptrdiff_t at, std::ptrdiff_t stride) {
-    if (local != nullptr) {
-      return matrix_c<Real>{data + at, stride, base + at, stride, local + at};
+  auto const target = [&](Real* data, Real* local, std::ptrdiff_t at, std::ptrdiff_t stride) {
+    if (state.zero) {
+      return matrix_c<Real>{data + at, stride};  // what is zero may be unset
     }
-    return state.zero ? matrix_c<Real>{data + at, stride} : added_to(data + at, stride);
+    matrix_c<Real> c = added_to(data + at, stride);
+    c.local = local != nullptr ? local + at : nullptr;
+    return c;
   };
   for (int first = 0; first < map.feature_dim; first += feature_block) {
     int const last = (std::min)(first + feature_block, map.feature_dim);
     map.features(map.self, y.rows, y.stride, y.lanes(), first, last, buffers.features, y.stride);
     if (state.k_sum != nullptr) {
       update_state_sums(buffers.features, y.stride, y.lanes(), last - first, y.extra,
-                        target(state.k_sum, state.local_k_sum, state.base_k_sum, first, 0));
+                        target(state.k_sum, state.local_k_sum, first, 0));
     }
     if constexpr (has_bf16_products<Real>) {
       if (buffers.in_pairs()) {
@@ -130,7 +130,7 @@ void update_state(map_ref<Real> const& map, value_columns const& columns, operan
     }
     columns.for_each_panel([&](int column, int width) {
       std::ptrdiff_t const at = static_cast<std::ptrdiff_t>(column) * map.feature_dim + first * width;
-      matrix_c<Real> const kv = target(state.kv, state.local_kv, state.base_kv, at, width);
+      matrix_c<Real> const kv = target(state.kv, state.local_kv, at, width);
       with_update_product(y, buffers, column, width, [&](auto const& update) {
         multiply<a_order::row_major>(last - first, width, kv, prefetch, update);
       });

@@ -76,10 +76,8 @@ template <class Real>
 struct running_state {
   Real* kv = nullptr;
   Real* k_sum = nullptr;
-  Real* local_kv = nullptr;  // set while a segment of a long sequence is summed by itself
+  Real* local_kv = nullptr;  // if set: the sum of a segment alone, which is added to as kv and k_sum are
   Real* local_k_sum = nullptr;
-  Real* base_kv = nullptr;
-  Real* base_k_sum = nullptr;
   bool zero = true;  // nothing has been added yet, and kv and k_sum may be unset
 };
 

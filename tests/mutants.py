@@ -180,6 +180,12 @@ MUTANTS = [
      "std::copy(local, local + size, state);"),
     ("bits", CPU + "driver.hpp", "      if (count > 1) {", "      if (count > 2) {"),
     ("segments", CPU + "call.hpp", "segment < p.segments; ++segment", "segment < 1; ++segment"),
+    # --- how rows are cut into register tiles
+    ("rows", CPU + "microkernel.hpp",
+     "return row < whole + almost ? whole + (row - whole) / (tile_rows - 1) * (tile_rows - 1) : whole + almost;",
+     "return row;"),
+    ("conformance", CPU + "tiles.hpp", "row_cut(x.count).tile_begin((std::max)(0, static_cast<int>(distance)));",
+     "(std::max)(0, static_cast<int>(distance));"),
     # --- 16-bit rows; step through states in memory
     ("rows", CPU + "f16_vectors.hpp", "vcvtps2ph $0", "vcvtps2ph $1"),
     ("rows", CPU + "rows.hpp", "load_f16(row + i).store(to + i);", "load_f16(row).store(to + i);"),

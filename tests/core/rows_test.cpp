@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rows of 16-bit elements in and out of the CPU engine: as the elements' own conversions, be it by vectors or one by
-// one. Rows of three vectors and a rest, so that both happen.
+// Rows in the CPU engine. Of 16-bit elements, in and out: as the elements' own conversions, be it by vectors or one by
+// one, in rows of three vectors and a rest, so that both happen. In register tiles: where each tile begins.
+#include <linattn/cpu/microkernel.hpp>
 #include <linattn/cpu/rows.hpp>
 
 #include <doctest/doctest.h>
@@ -45,7 +46,8 @@ TEST_CASE_TEMPLATE("rows of all 65536 patterns are read as their values", E, bf1
   CHECK(wrong == 0);
 }
 
-TEST_CASE_TEMPLATE("rows are written as their numbers are rounded: values, ties, and both sides of each", E, bf16, f16) {
+TEST_CASE_TEMPLATE("rows are written as their numbers are rounded: values, ties, and both sides of each", E, bf16,
+                   f16) {
   for (int const side : {-1, 0, 1}) {
     for (bool const tie : {false, true}) {
       CAPTURE(side);
@@ -70,6 +72,28 @@ TEST_CASE_TEMPLATE("rows are written as their numbers are rounded: values, ties,
         wrong += same_number(static_cast<float>(found[i]), static_cast<float>(E(values[i]))) ? 0 : 1;
       }
       CHECK(wrong == 0);
+    }
+  }
+}
+
+TEST_CASE("rows are cut into register tiles of six and five, and the tile of a row is known") {
+  using linattn::detail::tile_rows;
+  for (int count = 0; count < 200; ++count) {
+    CAPTURE(count);
+    linattn::detail::row_cut const cut(count);
+    CHECK(cut.whole % tile_rows == 0);
+    CHECK(cut.almost % (tile_rows - 1) == 0);
+    CHECK(cut.almost / (tile_rows - 1) < tile_rows);
+    int const rest = count - cut.whole - cut.almost;
+    CHECK(rest >= 0);
+    CHECK(rest < (count < 20 ? tile_rows - 1 : 1));
+    for (int row = 0; row < count; ++row) {
+      int begin = 0;
+      for (int next = 0; next <= row;) {
+        begin = next;
+        next += next < cut.whole ? tile_rows : (next < cut.whole + cut.almost ? tile_rows - 1 : 1);
+      }
+      CHECK(cut.tile_begin(row) == (row < cut.whole + cut.almost ? begin : cut.whole + cut.almost));
     }
   }
 }

@@ -48,7 +48,7 @@ char const* element_name(linattn::element_kind kind) {
 }
 
 std::vector<test_case> case_table(table_limits const& limits, std::uint64_t seed) {
-  auto const times = up_to(limits.longest, {0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130});
+  auto const times = up_to(limits.longest, {0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 50, 63, 64, 65, 130});
   auto const widths = up_to(limits.widest, {1, 3, 16, 64, 65, 80});
   constexpr head_counts heads[] = {{1, 1, false, false}, {3, 3, false, false}, {4, 2, false, false},
                                    {4, 2, true, false},  {3, 1, false, false}, {2, 2, false, true}};

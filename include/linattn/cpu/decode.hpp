@@ -96,7 +96,8 @@ void update_column(token_update<Real> const& u, int column) {
 }
 
 /// A state that comes from memory is read in rows of 256 bytes: in halves, whose lines lie apart, it came at half the
-/// speed. One in a cache is read in halves of rows: with four sums under way instead of eight that took 3/4 of the time.
+/// speed. One in a cache is read in halves of rows: with four sums under way instead of eight that took 3/4 of the
+/// time.
 template <class Real>
 LINATTN_NEVER_INLINE void update_values(token_update<Real> const& u) {
   constexpr int width = simd<Real>::width;
@@ -220,8 +221,8 @@ void take_token(token_problem<Real> const& p, stream_id const& id, std::int64_t 
     load_features(p.map, role::query, head, p.q.source(batch, head), time, m.row,
                   m.phi_q + static_cast<std::ptrdiff_t>(member) * p.map.feature_dim);
   }
-  token_update<Real> const update{slot, p.map.feature_dim, 0,        p.shape.value_dim, m.phi_k, m.phi_q,
-                                  m.v,  m.out,             m.padded, group,             p.cached};
+  token_update<Real> const update{slot,  p.map.feature_dim, 0,     p.shape.value_dim, m.phi_k, m.phi_q, m.v,
+                                  m.out, m.padded,          group, p.cached};
   if (slot.kv != nullptr) {
     update_values(update);
   }

@@ -18,6 +18,26 @@ namespace linattn::inline LINATTN_ABI::detail::inline LINATTN_ISA {
 inline constexpr int tile_rows = 6;
 inline constexpr int tile_vectors = LINATTN_VECTOR_REGISTERS >= 32 ? 4 : 2;
 
+/// How rows are cut into register tiles: first tiles of tile_rows rows, then tiles of one row less, so that no rows are
+/// left: tiles of few rows have too few sums under way to keep the multipliers busy. Few rows may leave some.
+struct row_cut {
+  int whole = 0;   // rows in whole tiles
+  int almost = 0;  // rows in tiles of one less
+
+  explicit constexpr row_cut(int rows) noexcept {
+    int const fewer = (tile_rows - rows % tile_rows) % tile_rows;  // so many tiles of one row less leave no rest
+    almost = fewer * (tile_rows - 1) <= rows ? fewer * (tile_rows - 1) : 0;
+    whole = (rows - almost) / tile_rows * tile_rows;
+  }
+  /// The first row of the tile that a row is in, or a row before it.
+  [[nodiscard]] constexpr int tile_begin(int row) const noexcept {
+    if (row < whole) {
+      return row / tile_rows * tile_rows;
+    }
+    return row < whole + almost ? whole + (row - whole) / (tile_rows - 1) * (tile_rows - 1) : whole + almost;
+  }
+};
+
 /// Columns of a value panel: what one register tile is wide.
 template <class Real>
 inline constexpr int panel_columns = tile_vectors * simd<Real>::width;
@@ -138,7 +158,7 @@ LINATTN_ALWAYS_INLINE void multiply_tile(simd<Real> (&c)[Rows][Vectors], product
   Factor const* LINATTN_RESTRICT b = p.b + first * p.b_stride + column;
   for (int k = first; k < last;) {
     int const stop = (std::min)(last, k + between);
-    if (Rows == tile_rows && prefetch != nullptr && stop - k == between) {
+    if (Rows + 1 >= tile_rows && prefetch != nullptr && stop - k == between) {
       prefetch->touch();
     }
     LINATTN_UNROLL_2
@@ -211,14 +231,15 @@ LINATTN_ALWAYS_INLINE void multiply_columns(int rows, int column, matrix_c<Real>
     (multiply_tile<Order>(sums, terms, row, column, prefetch), ...);
     finish_tile(sums, c, row, column);
   };
+  row_cut const cut(rows);
   int row = 0;
-  for (; row + tile_rows <= rows; row += tile_rows) {
+  for (; row < cut.whole; row += tile_rows) {
     tile(std::integral_constant<std::size_t, tile_rows>{}, row);
   }
-  for (; row + 2 <= rows; row += 2) {
-    tile(std::integral_constant<std::size_t, 2>{}, row);
+  for (; row < cut.whole + cut.almost; row += tile_rows - 1) {
+    tile(std::integral_constant<std::size_t, tile_rows - 1>{}, row);
   }
-  if (row < rows) {
+  for (; row < rows; ++row) {
     tile(std::integral_constant<std::size_t, 1>{}, row);
   }
 }

@@ -93,7 +93,7 @@ lane_range visible_lanes(visibility sees, operand<Real> const& x, operand<Real> 
   constexpr int width = simd<Real>::width;
   std::int64_t const distance = y.begin - x.begin;
   if (sees == visibility::past) {
-    int const first = (std::max)(0, static_cast<int>(distance)) / tile_rows * tile_rows;
+    int const first = row_cut(x.count).tile_begin((std::max)(0, static_cast<int>(distance)));
     return {first / width * width, x.lanes()};
   }
   if (sees == visibility::future) {

@@ -22,7 +22,9 @@ struct cpu_tuning {
   static constexpr double cached_state_bytes = 512e3;
   /// The crossover model's factor (strategy/automatic.hpp). A state that fills the second-level cache costs more.
   /// Chosen for the `sweep` of benchmarks/forward at d = 16, 32 and 64 (AVX-512, 1 MB of second-level cache).
-  static constexpr double crossover_overhead(double state_bytes) noexcept { return state_bytes < 256e3 ? 0.87 : 1.04; }
+  static constexpr double crossover_overhead(double state_bytes) noexcept {
+    return state_bytes < 64e3 ? 0.87 : (state_bytes < 256e3 ? 0.96 : 1.04);
+  }
 };
 
 }  // namespace linattn::inline LINATTN_ABI::detail

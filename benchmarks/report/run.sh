@@ -4,6 +4,7 @@
 #   build  Release builds with g++ and clang++, for this machine and for AVX2
 #   run    the programs, each family in one process with its repetitions interleaved; JSON goes to $BUILD/results
 #   write  docs/performance.md's tables, between their markers, and docs/performance/*.svg, from the JSON
+# ONLY='gcc.decode gcc.threads' takes the JSON of these names again, after a disturbance say, and keeps the rest.
 # Environment: BUILD (default build/report), CORE (0: where one-thread cases run), JOBS (build processes; default: one a
 # core), REPETITIONS (9), MIN_TIME (0.1 seconds each), COMPILE_REPETITIONS (5).
 set -euo pipefail
@@ -40,6 +41,7 @@ do_build() {
 measure() {
   local name=$1 configuration=$2 program=$3 filter=$4 repetitions=$repetitions pin=()
   local json=$results/${LABEL:-$configuration}.$name
+  [[ -z ${ONLY:-} || " $ONLY " == *" ${json##*/} "* ]] || return 0
   [[ $program == compile_time ]] && repetitions=$compile_repetitions   # seconds each
   [[ ${5:-one} == one ]] && pin=(taskset -c "$core")
   echo "=== run: $configuration $program ($filter)"
@@ -52,7 +54,7 @@ measure() {
 
 do_run() {
   mkdir -p "$results"
-  rm -f "$results"/*.json
+  [[ -n ${ONLY:-} ]] || rm -f "$results"/*.json
   for name in gcc clang; do
     measure forward "$name" forward '^(head|maps|elements|fast)/'
     measure backward "$name" backward '^training/'

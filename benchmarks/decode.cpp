@@ -2,14 +2,17 @@
 // Times step: a token of each batch row through its state. Families: `decode` with one row of 8 heads, whose states
 // stay in the second-level cache, and with so many rows that their states exceed all caches, when the share of the
 // memory's measured bandwidth counts: each state is read and written once. `decode_threads`: the same on several
-// threads.
+// threads. `decode_loop`: the loop over the states in a cache, and nothing else of a step.
 
 #include "support/program.hpp"
 
 #include <benchmark/benchmark.h>
 
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -63,6 +66,49 @@ void time_step(benchmark::State& state, std::string const& name, shape const& s,
   }
 }
 
+/// out = phi_q^T (S + phi_k v^T) for 8 heads, whose features are there already.
+template <class Attention>
+void time_loop(benchmark::State& state, std::string const& name, shape const& s) {
+  using map = typename Attention::map_type;
+  constexpr int features = map::feature_dim;
+  auto const width = static_cast<std::size_t>(s.value_dim);
+  std::size_t const state_size = std::size_t{features} * width;
+  vector_of<float> states(static_cast<std::size_t>(s.heads) * state_size);
+  std::vector<float> const phi_k(std::size_t{features}, 0.25F);
+  std::vector<float> const phi_q(std::size_t{features}, 0.5F);
+  std::vector<float> const v(width, 2.0F);
+  std::vector<float> out(width);
+  auto const run = [&] {
+    for (std::int64_t head = 0; head < s.heads; ++head) {
+      linattn::detail::token_update<float> u;
+      u.slot = {states.data() + static_cast<std::size_t>(head) * state_size, s.value_dim, 1, nullptr, 0};
+      u.features = features;
+      u.end = static_cast<int>(s.value_dim);
+      u.phi_k = phi_k.data();
+      u.phi_q = phi_q.data();
+      u.v = v.data();
+      u.out = out.data();
+      u.group = 1;
+      u.cached = true;
+      linattn::detail::update_values(u);
+    }
+  };
+  run();
+  double const exact = 0.25 * features;  // features * 0.5 * (0.25 * 2)
+  if (!is_right(state, accepted_error<float>, std::abs(static_cast<double>(out.back()) - exact) / exact)) {
+    return;
+  }
+  double const peak = ceiling_of(name, 1);
+  for (auto _ : state) {
+    run();
+    benchmark::ClobberMemory();
+  }
+  report_work(state, static_cast<double>(s.heads), state_flop<map>(s), peak);
+  double const bytes = static_cast<double>(states.size() * sizeof(float));
+  state.counters["state_bytes"] = bytes;
+  state.counters["bytes/s"] = benchmark::Counter(2 * bytes, benchmark::Counter::kIsIterationInvariantRate);
+}
+
 template <class Attention>
 void add(std::string const& family, std::string const& map, std::int64_t batch, int threads = 1) {
   bool const in_memory = batch > 1;
@@ -83,6 +129,11 @@ void add_all() {
   add<attention<rebased<16>>>("decode", "rebased", 512);
   add<attention<rebased<32>>>("decode", "rebased", 128);
   add<attention<rebased<64>>>("decode", "rebased", 32);
+  shape const one{1, 8, prefill + 1, 64};
+  add_case(case_name<attention<rebased<16>>>("decode_loop/in:cache", "rebased", one, 1),
+           [=](benchmark::State& state, std::string const& name) {
+             time_loop<attention<rebased<16>>>(state, name, one);
+           });
   for (int const threads : thread_counts()) {
     add<attention<rebased<16>>>("decode_threads", "rebased", 512, threads);
   }

@@ -176,8 +176,10 @@ unpack_peers() {
 }
 
 check_peers() {
+  local python=${PYTHON:-build/peers/venv/bin/python}
+  command -v "$python" > /dev/null || { echo "gpu.sh: no $python; run benchmarks/peers/setup.sh" >&2; exit 1; }
   unpack_peers
-  TRITON_INTERPRET=1 PYTHONPATH=$build/peers "${PYTHON:-build/peers/venv/bin/python}" benchmarks/cuda/peers.py --check
+  TRITON_INTERPRET=1 PYTHONPATH=$build/peers "$python" benchmarks/cuda/peers.py --check
 }
 
 bench() {

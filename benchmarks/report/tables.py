@@ -3,7 +3,8 @@
 
 NATIVE = ("gcc", "clang")
 NAMES = {"gcc": "g++", "clang": "clang++", "gcc-avx2": "g++, AVX2", "clang-avx2": "clang++, AVX2"}
-HUGE = "gcc-huge"  # g++'s build with its tensors in huge pages
+HUGE = "gcc-huge"
+CONTEXT_NAMES = NAMES | {HUGE: "g++, tensors in huge pages"}
 MISSING = "not measured"
 ONE = {"H": 8, "T": 2048, "element": "float"}
 
@@ -65,8 +66,7 @@ class Report:
         lines = []
         for where, context in sorted(self.results.contexts.items()):
             load = ", ".join(f"{x:.1f}" for x in context["load_avg"])
-            name = NAMES.get(where, "g++, tensors in huge pages")
-            lines.append(f"- {name}: {context['compiler'].strip()}, {context['instruction_set']}, begun "
+            lines.append(f"- {CONTEXT_NAMES[where]}: {context['compiler'].strip()}, {context['instruction_set']}, begun "
                          f"{context['date'][:16].replace('T', ' ')}, load average {load}")
         peaks = [self.share_peak(where) for where in NATIVE]
         caches = ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['size'] // 1024} KiB"
@@ -197,11 +197,11 @@ class Report:
 
     def decode_table(self):
         lines = []
-        for case in self.results.all("gcc", "decode"):
-            cells = [case.keys["map"], case.keys["d"], case.keys["element"], case.keys["in"],
+        for case in self.results.all("gcc", "decode") + self.results.all("gcc", "decode_loop"):
+            cells = [case.keys["map"] + (", its loop alone" if case.family == "decode_loop" else ""), case.keys["d"], case.keys["element"], case.keys["in"],
                      f"{case['state_bytes'] / 1e6:.2f}"]
             for where in NATIVE:
-                same = self.results.one(where, "decode", **case.keys)
+                same = self.results.one(where, case.family, **case.keys)
                 cells += [number(same and same.nanoseconds, "{:.0f}"), number(same and same["bytes/s"] / 1e9, "{:.1f}"),
                           number(same["bandwidth_share"], "{:.0%}") if same and "bandwidth_share" in same else ""]
             lines.append(cells)

@@ -95,9 +95,8 @@ void update_column(token_update<Real> const& u, int column) {
   }
 }
 
-/// A state that comes from memory is read in rows of 256 bytes: in halves, whose lines lie apart, it came at half the
-/// speed. One in a cache is read in halves of rows: with four sums under way instead of eight that took 3/4 of the
-/// time.
+/// A state that comes from memory is read in rows of 256 bytes, since lines that lie apart come slowly. One in a cache is
+/// read in halves of rows: fewer sums are under way then, and that was faster on a Zen 4.
 template <class Real>
 LINATTN_NEVER_INLINE void update_values(token_update<Real> const& u) {
   constexpr int width = simd<Real>::width;
@@ -192,7 +191,7 @@ struct token_problem {
   normalizer_ref<Real> normalizer;
   call_shape shape;
   tensor_rows q, k, v, out, denominator;
-  bool cached = true;  // all states together fit the second-level cache
+  bool cached = false;
 };
 
 template <class Real>

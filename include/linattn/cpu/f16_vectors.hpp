@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Vectors of f16 by the conversion instructions of x86 (F16C, AVX-512): g++ makes some thirty instructions of
-// core/element.hpp's, a sixth of forward's time. To nearest, ties to even, whatever the rounding mode or the handling of
-// denormals is; the same numbers as f16's own conversions.
+// Vectors of f16 by the conversion instructions of x86 (F16C, AVX-512), one where g++ makes dozens of core/element.hpp's.
+// To nearest, ties to even, whatever the rounding mode or the handling of denormals is; the same numbers as f16's own
+// conversions.
 #ifndef LINATTN_CPU_F16_VECTORS_HPP
 #define LINATTN_CPU_F16_VECTORS_HPP
 

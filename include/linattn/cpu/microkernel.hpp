@@ -89,8 +89,8 @@ class row_prefetcher {
     std::uintptr_t address;  // a number: it may run past the last row
     std::uintptr_t stride;
   };
-  /// And no further, since the tiles need the first level themselves. Nor with the intent to write, where that fills the
-  /// first level too. Both took 1 to 2 % more of forward's time, 5 to 10 % of backward's.
+  /// And no further, since the tiles need the first level themselves. Nor with the intent to write, which fills the first
+  /// level too.
   static constexpr int to_second_level = 2;
   static constexpr int most_lines = 64;  // of a row of all tensors; the hardware fetches what follows
   cache_line lines_[most_lines];

@@ -41,6 +41,7 @@ struct token_division {
   int workers = 1;
   std::size_t joint_bytes = 0;
   std::size_t worker_bytes = 0;
+  bool cached = false;  // the states that are gone through again and again fit the second-level cache
 
   [[nodiscard]] std::size_t bytes() const noexcept {
     return joint_bytes + static_cast<std::size_t>(workers) * worker_bytes;
@@ -56,13 +57,16 @@ struct token_division {
     if (own_state) {
       take_own_state<Real>(counter, p.map.feature_dim, count.padded);
     }
-    return {worker_count(exec, shape.sequences * shape.kv_heads, work), joint_memory<Real>::bytes(p.map, shape),
-            counter.taken()};
+    std::int64_t const streams = shape.sequences * shape.kv_heads;
+    double const state_bytes = static_cast<double>(p.map.feature_dim) * shape.value_dim * sizeof(Real);
+    return {worker_count(exec, streams, work), joint_memory<Real>::bytes(p.map, shape), counter.taken(),
+            static_cast<double>(own_state ? 1 : streams) * state_bytes <= cpu_tuning::cached_state_bytes};
   }
 };
 
 template <class Real, class F>
 void for_each_token_stream(cpu_executor const& exec, token_problem<Real>& p, token_division const& parts, F&& f) {
+  p.cached = parts.cached;
   call_memory const memory(exec, parts.bytes());
   arena joint_arena = memory.piece(0, parts.joint_bytes);
   joint_memory<Real>(joint_arena, p.map, p.shape).prepare(exec, parts.workers, p);
@@ -77,9 +81,6 @@ void for_each_token_stream(cpu_executor const& exec, token_problem<Real>& p, tok
 
 template <class Real>
 LINATTN_NEVER_INLINE void run_step(cpu_executor const& exec, token_problem<Real> p, state_tensors<Real> const& state) {
-  p.cached = static_cast<double>(p.shape.sequences * p.shape.kv_heads) * p.map.feature_dim * p.shape.value_dim *
-                 sizeof(Real) <=
-             cpu_tuning::cached_state_bytes;
   auto const parts = token_division::make(exec, p, false);
   for_each_token_stream(exec, p, parts, [&](stream_id const& id, token_memory<Real>& buffers, arena&) {
     take_token(p, id, id.sequence, 0, slot_of(state, id.sequence, id.kv_head), buffers, false, false);
